@@ -1,0 +1,11 @@
+package codec
+
+// Codec turns values of T into bytes and back. A Codec is used by many goroutines at once and keeps no state.
+type Codec[T any] interface {
+	// Encode appends the encoding of v to dst and returns the extended slice, as append does.
+	// It never returns a slice that shares memory with v.
+	Encode(dst []byte, v T) ([]byte, error)
+	// Decode reads a value from data. It must not keep data or a part of it: the caller reuses it.
+	// data is never null (a null never reaches a codec); it may be empty.
+	Decode(data []byte) (T, error)
+}
