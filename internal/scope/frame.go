@@ -1,0 +1,199 @@
+package scope
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// ErrNullKey is returned by an own-key access while the record in hand has a null key: there is no row it could mean.
+var ErrNullKey = errors.New("topology: the record in hand has a null key: use a key of your own or drop the record")
+
+// ErrNotInCallback is returned when a Context is used after its callback has returned.
+var ErrNotInCallback = errors.New("topology: the context is used outside its callback")
+
+// UndeclaredError says that a callback used a table or stream which its group does not declare.
+// Add the edge it names to Define.
+type UndeclaredError struct {
+	Group, Kind, Name, Edge string
+}
+
+func (e *UndeclaredError) Error() string {
+	return fmt.Sprintf("topology: group %s: %s %s is not declared: add topology.%s to Define", e.Group, e.Kind, e.Name, e.Edge)
+}
+
+// TooLargeError says that a row or an emission would not fit into a record of its topic.
+// Sizes are in bytes, with the record's overhead; raise the topic's max.message.bytes or write less.
+type TooLargeError struct {
+	Topic       string
+	Key         string
+	Size, Limit int
+}
+
+func (e *TooLargeError) Error() string {
+	return fmt.Sprintf("topology: record for %s with key %.64q has %d bytes, the topic takes %d", e.Topic, e.Key, e.Size, e.Limit)
+}
+
+// recordOverhead bounds what Kafka's record and batch framing adds to key, value and headers.
+const recordOverhead = 128
+
+// Frame is one task's tables, emissions and record in hand.
+type Frame struct {
+	context.Context
+	// Host is the topology.Context made over this frame.
+	Host any
+
+	group  *Group
+	layers []Layer
+	record Record
+	inside bool
+
+	emitted []Emission // accepted, then those of the record in hand
+	arena   []byte     // holds the emissions' values; emissions keep older chunks alive
+	pending int        // how many of emitted the record in hand made
+	size    int        // bytes of the accepted emissions
+	limits  []int      // by output; 0 means none
+}
+
+// Layers are the tables' overlays, in the group's order.
+func (f *Frame) Layers() []Layer { return f.layers }
+
+// Record is the record in hand.
+func (f *Frame) Record() *Record { return &f.record }
+
+// SetOutputLimit bounds the size of a record for an output.
+func (f *Frame) SetOutputLimit(output, bytes int) { f.limits[output] = bytes }
+
+// Run takes a record in hand and calls fn. When fn returns nil everything it wrote enters the open layer; after an
+// error or a panic nothing of it stays, and the panic goes on.
+func (f *Frame) Run(r Record, fn func(*Frame) error) error {
+	f.record, f.inside = r, true
+	done := false
+	defer func() {
+		f.inside = false
+		if !done {
+			f.discard()
+		}
+	}()
+	if err := fn(f); err != nil {
+		return err
+	}
+	done = true
+	f.accept()
+	return nil
+}
+
+func (f *Frame) accept() {
+	for _, l := range f.layers {
+		l.Accept()
+	}
+	for _, e := range f.emitted[len(f.emitted)-f.pending:] {
+		f.size += emissionSize(e)
+	}
+	f.pending = 0
+}
+
+func (f *Frame) discard() {
+	for _, l := range f.layers {
+		l.Discard()
+	}
+	keep := len(f.emitted) - f.pending
+	clear(f.emitted[keep:])
+	f.emitted, f.pending = f.emitted[:keep], 0
+}
+
+// Seal empties the open layer: the changes of each table and the emissions in their order.
+func (f *Frame) Seal() (tables [][]Change, emitted []Emission) {
+	tables = make([][]Change, len(f.layers))
+	for i, l := range f.layers {
+		tables[i] = l.Seal()
+	}
+	emitted = f.emitted
+	f.emitted, f.arena, f.size = nil, nil, 0
+	return tables, emitted
+}
+
+// Bytes estimates the memory of the open layer.
+func (f *Frame) Bytes() int {
+	n := f.size
+	for _, l := range f.layers {
+		dirty, _ := l.Bytes()
+		n += dirty
+	}
+	return n
+}
+
+// arenaChunk is the size of a piece of the arena.
+const arenaChunk = 64 << 10
+
+// Emit adds an emission of the record in hand. encode appends the value; nil means a tombstone.
+func (f *Frame) Emit(handle any, name string, e Emission, encode func(dst []byte) ([]byte, error)) error {
+	i, err := f.output(handle, name)
+	if err != nil {
+		return err
+	}
+	e.Output = i
+	at := len(f.arena)
+	if encode != nil {
+		if at >= arenaChunk {
+			f.arena, at = make([]byte, 0, arenaChunk), 0
+		}
+		if f.arena, err = appendValue(f.arena, encode); err != nil {
+			return err
+		}
+		e.Value = f.arena[at:len(f.arena):len(f.arena)]
+	}
+	if limit := f.limits[i]; limit > 0 && emissionSize(e) > limit {
+		f.arena = f.arena[:at]
+		return &TooLargeError{Topic: name, Key: e.Key, Size: emissionSize(e), Limit: limit}
+	}
+	f.emitted = append(f.emitted, e)
+	f.pending++
+	return nil
+}
+
+// appendValue leaves arena as it was when encode fails.
+func appendValue(arena []byte, encode func([]byte) ([]byte, error)) ([]byte, error) {
+	grown, err := encode(arena)
+	if err != nil {
+		return arena, err
+	}
+	if grown == nil { // an empty value is a value, not a tombstone
+		return []byte{}, nil
+	}
+	return grown, nil
+}
+
+func emissionSize(e Emission) int {
+	n := recordOverhead + len(e.Key) + len(e.Value)
+	for _, h := range e.Headers {
+		n += len(h.Key) + len(h.Value) + 10
+	}
+	return n
+}
+
+// output finds the output of a stream's handle.
+func (f *Frame) output(handle any, name string) (int, error) {
+	if !f.inside {
+		return 0, ErrNotInCallback
+	}
+	for i := range f.group.Outputs {
+		if f.group.Outputs[i].Handle == handle {
+			return i, nil
+		}
+	}
+	return 0, &UndeclaredError{Group: f.group.Name, Kind: "output", Name: name, Edge: "Output"}
+}
+
+// Of finds the overlay of a table's handle.
+func Of[T any](f *Frame, handle any, name string) (*Overlay[T], error) {
+	if !f.inside {
+		return nil, ErrNotInCallback
+	}
+	for i := range f.group.Tables {
+		if f.group.Tables[i].Handle == handle {
+			return f.layers[i].(*Overlay[T]), nil
+		}
+	}
+	return nil, &UndeclaredError{Group: f.group.Name, Kind: "table", Name: name, Edge: "Persist"}
+}

@@ -1,0 +1,98 @@
+package scope
+
+import "context"
+
+// Topic is what a handle says of its topic.
+type Topic struct {
+	Name        string
+	Partitions  int32 // 0: not said
+	Replication int16 // 0: the broker's default
+	Configs     map[string]string
+	// Handle is the handle's own pointer: its identity.
+	Handle any
+}
+
+// Input is one edge that reads a stream. Call decodes the record in hand of the frame and runs the user's callback.
+type Input struct {
+	Topic
+	Call func(*Frame) error
+}
+
+// Table is one table the group keeps. NewOverlay makes a task's overlay over what lies below.
+type Table struct {
+	Topic
+	NewOverlay func(table int, below Backing) Layer
+}
+
+// Output is one stream the group writes.
+type Output struct {
+	Topic
+}
+
+// Group is a checked description; it is not changed after Define.
+type Group struct {
+	Name    string
+	Inputs  []Input
+	Tables  []Table
+	Outputs []Output
+}
+
+// Backing gives what lies below the open layer of a task's tables.
+type Backing interface {
+	// Get gives the newest value below the overlay; ok is false for an absent key. The bytes are not changed
+	// by anybody and may be kept until the table's next Seal.
+	Get(table int, key string) (value []byte, ok bool, err error)
+}
+
+// Layer is an Overlay without its type, as a task uses it.
+type Layer interface {
+	// Accept makes what the record in hand wrote part of the open layer; Discard forgets it.
+	Accept()
+	Discard()
+	// Seal empties the open layer into a list of changes that own their bytes, one for each key.
+	Seal() []Change
+	// Bytes estimates the memory of the open layer's changes and of the rows it caches.
+	Bytes() (dirty, cached int)
+	// SetLimit bounds the size of a row's key and value.
+	SetLimit(bytes int)
+}
+
+// Change is the newest value of a key, or its deletion. Offset is filled in when the log has it.
+type Change struct {
+	Key       string
+	Value     []byte
+	Delete    bool
+	Timestamp int64
+	Offset    int64
+}
+
+// Header is one record header.
+type Header struct{ Key, Value []byte }
+
+// Emission is one record for an output. A nil Value is a tombstone.
+type Emission struct {
+	Output    int // index in Group.Outputs
+	Key       string
+	Value     []byte
+	Headers   []Header
+	Timestamp int64
+}
+
+// Record is the record in hand. Its bytes are valid until the callback returns. A nil Key or Value is null.
+type Record struct {
+	Topic      string
+	Partition  int32
+	Offset     int64
+	Timestamp  int64 // milliseconds since 1970
+	Key, Value []byte
+	Headers    []Header
+}
+
+// NewFrame makes the frame of one task.
+func NewFrame(ctx context.Context, g *Group, below Backing) *Frame {
+	f := &Frame{Context: ctx, group: g, limits: make([]int, len(g.Outputs))}
+	for i, t := range g.Tables {
+		f.layers = append(f.layers, t.NewOverlay(i, below))
+	}
+	return f
+}

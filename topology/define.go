@@ -1,0 +1,199 @@
+package topology
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/tarnstream/tarn/internal/scope"
+)
+
+// Edge connects a group with a stream or a table. Input, Output and Persist make edges.
+type Edge struct {
+	kind   string
+	handle Handle
+	faults []string
+	add    func(*scope.Group)
+}
+
+// Callback handles one record of a stream. What it writes through handles takes effect when it returns nil.
+type Callback[T any] func(ctx *Context, value T) error
+
+// Input reads a stream: fn is called for each record, one after the other within a partition. A record with a null
+// value is counted and skipped.
+func Input[T any](s *Stream[T], fn Callback[T]) Edge {
+	if s == nil {
+		return Edge{kind: "Input"}
+	}
+	e := Edge{kind: "Input", handle: s, faults: codecFault(s.codec)}
+	if fn == nil {
+		e.faults = append(e.faults, "the callback is nil")
+	}
+	call := func(f *scope.Frame) error {
+		v, err := s.codec.Decode(f.Record().Value)
+		if err != nil {
+			return &DecodeError{Cause: err}
+		}
+		return fn(contextOf(f), v)
+	}
+	e.add = func(g *scope.Group) { g.Inputs = append(g.Inputs, scope.Input{Topic: s.topic, Call: call}) }
+	return e
+}
+
+// Output allows the group's callbacks to emit to a stream.
+func Output[T any](s *Stream[T]) Edge {
+	if s == nil {
+		return Edge{kind: "Output"}
+	}
+	return Edge{kind: "Output", handle: s, faults: codecFault(s.codec),
+		add: func(g *scope.Group) { g.Outputs = append(g.Outputs, scope.Output{Topic: s.topic}) }}
+}
+
+// Persist makes the group the keeper of a table. A group may keep several.
+func Persist[T any](t *Table[T]) Edge {
+	if t == nil {
+		return Edge{kind: "Persist"}
+	}
+	overlay := func(i int, below scope.Backing) scope.Layer {
+		return scope.NewOverlay(t.topic.Name, i, t.codec, below)
+	}
+	return Edge{kind: "Persist", handle: t, faults: codecFault(t.codec),
+		add: func(g *scope.Group) {
+			g.Tables = append(g.Tables, scope.Table{Topic: t.topic, NewOverlay: overlay})
+		}}
+}
+
+func codecFault(c any) []string {
+	if c == nil || reflect.ValueOf(c).Kind() == reflect.Pointer && reflect.ValueOf(c).IsNil() {
+		return []string{"the codec is nil"}
+	}
+	return nil
+}
+
+// Group is a checked description of a group. Package processor runs it.
+type Group struct {
+	group scope.Group
+}
+
+// Name is the group's name: its consumer group in Kafka.
+func (g *Group) Name() string { return g.group.Name }
+
+// Description is for package processor.
+func (g *Group) Description() *scope.Group { return &g.group }
+
+// Define checks a description and gives the group. The error is a *DefineError with every fault of the description.
+func Define(name string, edges ...Edge) (*Group, error) {
+	g := &Group{scope.Group{Name: name}}
+	var faults []Fault
+	if name == "" {
+		faults = append(faults, Fault{Edge: "group", Reason: "the name is empty"})
+	}
+	used := map[string]string{}
+	for i, e := range edges {
+		where, bad := e.check(i, used)
+		for _, reason := range bad {
+			faults = append(faults, Fault{Edge: where, Reason: reason})
+		}
+		if len(bad) == 0 {
+			e.add(&g.group)
+		}
+	}
+	if !hasInput(edges) {
+		faults = append(faults, Fault{Edge: "group", Reason: "there is no Input"})
+	}
+	if len(faults) > 0 {
+		return nil, &DefineError{Group: name, Faults: faults}
+	}
+	return g, nil
+}
+
+func hasInput(edges []Edge) bool {
+	for _, e := range edges {
+		if e.kind == "Input" {
+			return true
+		}
+	}
+	return false
+}
+
+// check gives the edge's name and its faults; used remembers topics by the first edge that has them.
+func (e Edge) check(i int, used map[string]string) (where string, bad []string) {
+	if e.kind == "" {
+		return fmt.Sprintf("edge %d", i+1), []string{"it is empty: use Input, Output or Persist"}
+	}
+	if e.handle == nil {
+		return fmt.Sprintf("edge %d, %s", i+1, e.kind), []string{"the handle is nil"}
+	}
+	topic := e.handle.Name()
+	where = fmt.Sprintf("%s(%s)", e.kind, topic)
+	bad = append(bad, e.faults...)
+	if reason := nameFault(topic); reason != "" {
+		bad = append(bad, reason)
+	}
+	if n := e.handle.Spec().Partitions; n < 0 {
+		bad = append(bad, fmt.Sprintf("%d partitions", n))
+	}
+	if first, twice := used[topic]; twice {
+		bad = append(bad, "the topic is used already, by "+first)
+	} else {
+		used[topic] = where
+	}
+	return where, bad
+}
+
+// nameFault tells what Kafka would refuse in a topic's name (org.apache.kafka.common.internals.Topic).
+func nameFault(name string) string {
+	switch {
+	case name == "":
+		return "the topic's name is empty"
+	case name == "." || name == "..":
+		return "Kafka refuses this topic name"
+	case len(name) > 249:
+		return fmt.Sprintf("the topic's name has %d bytes, Kafka takes 249", len(name))
+	}
+	bad := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '_' || r == '-' {
+			return -1
+		}
+		return r
+	}, name)
+	if bad != "" {
+		return fmt.Sprintf("the topic's name has characters Kafka refuses: %q", bad)
+	}
+	return ""
+}
+
+// Fault is one thing wrong with a description and the edge it stands at.
+type Fault struct {
+	Edge, Reason string
+}
+
+// DefineError lists every fault of a description. Mend them all and call Define again.
+type DefineError struct {
+	Group  string
+	Faults []Fault
+}
+
+func (e *DefineError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "topology: group %q:", e.Group)
+	for i, f := range e.Faults {
+		if i > 0 {
+			b.WriteString(";")
+		}
+		fmt.Fprintf(&b, " %s: %s", f.Edge, f.Reason)
+	}
+	return b.String()
+}
+
+// DecodeError says that a record's value could not be decoded. The processor reports it with the record's place.
+type DecodeError struct {
+	Cause error
+}
+
+func (e *DecodeError) Error() string {
+	return fmt.Sprintf("topology: value cannot be decoded: %v", e.Cause)
+}
+
+// Unwrap gives the codec's error.
+func (e *DecodeError) Unwrap() error { return e.Cause }

@@ -1,0 +1,68 @@
+package topology_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/tarnstream/tarn/codec"
+	"github.com/tarnstream/tarn/topology"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func ignore(*topology.Context, string) error { return nil }
+
+func TestDefine_ReportsEveryFaultAtOnce(t *testing.T) {
+	var nilTable *topology.Table[string]
+	s := topology.NewStream("same", codec.String)
+	_, err := topology.Define("",
+		topology.Input(s, ignore),
+		topology.Output(s),
+		topology.Input[string](topology.NewStream("a b/c", codec.String), nil),
+		topology.Persist(topology.NewTable("", codec.Int64)),
+		topology.Persist(nilTable),
+		topology.Output(topology.NewStream[string]("nocodec", nil)),
+		topology.Output(topology.NewStream("few", codec.String, topology.Partitions(-2))),
+		topology.Edge{},
+	)
+	var d *topology.DefineError
+	require.ErrorAs(t, err, &d)
+	require.Equal(t, []topology.Fault{
+		{Edge: "group", Reason: "the name is empty"},
+		{Edge: "Output(same)", Reason: "the topic is used already, by Input(same)"},
+		{Edge: "Input(a b/c)", Reason: "the callback is nil"},
+		{Edge: "Input(a b/c)", Reason: `the topic's name has characters Kafka refuses: " /"`},
+		{Edge: "Persist()", Reason: "the topic's name is empty"},
+		{Edge: "edge 5, Persist", Reason: "the handle is nil"},
+		{Edge: "Output(nocodec)", Reason: "the codec is nil"},
+		{Edge: "Output(few)", Reason: "-2 partitions"},
+		{Edge: "edge 8", Reason: "it is empty: use Input, Output or Persist"},
+	}, d.Faults)
+	require.ErrorContains(t, err, "Output(same): the topic is used already")
+}
+
+func TestDefine_NamesAsKafkaTakesThem(t *testing.T) {
+	long := make([]byte, 250)
+	for i := range long {
+		long[i] = 'x'
+	}
+	for name, ok := range map[string]bool{"a": true, "A.b_c-9": true, ".": false, "..": false, "ä": false, string(long): false, string(long[:249]): true} {
+		_, err := topology.Define("g", topology.Input(topology.NewStream(name, codec.String), ignore))
+		require.Equal(t, ok, err == nil, "%.20q: %v", name, err)
+	}
+}
+
+func TestDefine_NoInput(t *testing.T) {
+	_, err := topology.Define("g", topology.Persist(topology.NewTable("t", codec.Int64)))
+	require.ErrorContains(t, err, "there is no Input")
+}
+
+// The values are those of org.apache.kafka.common.utils.Utils.murmur2, modulo the partitions.
+func TestPartitionOf_AgreesWithTheJavaClient(t *testing.T) {
+	for key, hash := range map[string]int32{"21": -973932308, "foobar": -790332482, "a-little-bit-long-string": -985981536,
+		"a-little-bit-longer-string": -1486304829, "lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8": -58897971, "abc": 479470107} {
+		require.Equal(t, (hash&0x7fffffff)%97, topology.PartitionOf([]byte(key), 97), key)
+	}
+}
