@@ -1,0 +1,96 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/tarnstream/tarn/codec"
+	"github.com/tarnstream/tarn/examples/soc/sshlog"
+	"github.com/tarnstream/tarn/topology"
+)
+
+// partitions of every topic.
+const partitions = 4
+
+// lineHeader is the header of a line's number in the input.
+const lineHeader = "line"
+
+// monitor is the handles of one prefix and the two groups over them.
+type monitor struct {
+	prefix string
+	year   int
+
+	lines     *topology.Stream[string]
+	events    *topology.Stream[sshlog.Event]
+	rejects   *topology.Stream[Reject]
+	alerts    *topology.Stream[Alert]
+	attackers *topology.Table[Attacker]
+
+	parse, detect *topology.Group
+}
+
+func newMonitor(prefix string, year int) (*monitor, error) {
+	n := topology.Partitions(partitions)
+	m := &monitor{prefix: prefix, year: year,
+		lines:     topology.NewStream(prefix+"auth-log", codec.String, n),
+		events:    topology.NewStream(prefix+"auth-events", codec.JSON[sshlog.Event](), n),
+		rejects:   topology.NewStream(prefix+"soc-rejects", codec.JSON[Reject](), n),
+		alerts:    topology.NewStream(prefix+"soc-alerts", codec.JSON[Alert](), n),
+		attackers: topology.NewTable(prefix+"soc-attackers", codec.JSON[Attacker](), n),
+	}
+	var parseErr, detectErr error
+	m.parse, parseErr = topology.Define(prefix+"soc-parse",
+		topology.Input(m.lines, m.onLine), topology.Output(m.events), topology.Output(m.rejects))
+	m.detect, detectErr = topology.Define(prefix+"soc-detect",
+		topology.Input(m.events, m.onEvent), topology.Persist(m.attackers), topology.Output(m.alerts))
+	return m, errors.Join(parseErr, detectErr)
+}
+
+// handles are the topics, in the order in which records pass them.
+func (m *monitor) handles() []topology.Handle {
+	return []topology.Handle{m.lines, m.events, m.rejects, m.alerts, m.attackers}
+}
+
+// onLine turns a raw line into an event keyed by its source address, or puts it aside with the reason.
+func (m *monitor) onLine(ctx *topology.Context, line string) error {
+	ev, err := sshlog.Parse(line, m.year)
+	if reject, ok := errors.AsType[*sshlog.RejectError](err); ok {
+		return m.rejects.Emit(ctx, ctx.Key(), newReject(line, reject))
+	}
+	if err != nil {
+		return err
+	}
+	return m.events.Emit(ctx, ev.Key(), ev)
+}
+
+// onEvent moves the row of the event's address on and raises the alerts.
+func (m *monitor) onEvent(ctx *topology.Context, ev sshlog.Event) error {
+	if !ev.Counted() {
+		return nil
+	}
+	row, _, err := m.attackers.Get(ctx)
+	if err != nil {
+		return err
+	}
+	row, alerts := apply(row, ev)
+	for _, a := range alerts {
+		if err := m.alerts.Emit(ctx, a.Address, a); err != nil {
+			return err
+		}
+	}
+	return m.attackers.Set(ctx, row)
+}
+
+// report is a group of its own for every run of the program: it reads all topics from their start, for the figures of
+// the summary and to find where feeding stopped.
+func (m *monitor) report(run string, all *collector, fed *progress) (*topology.Group, error) {
+	return topology.Define(fmt.Sprintf("%ssoc-report-%s", m.prefix, run),
+		topology.Input(m.lines, func(ctx *topology.Context, _ string) error {
+			all.addLine()
+			return fed.saw(ctx)
+		}),
+		topology.Input(m.events, func(_ *topology.Context, ev sshlog.Event) error { all.addEvent(ev); return nil }),
+		topology.Input(m.rejects, func(_ *topology.Context, r Reject) error { all.addReject(r); return nil }),
+		topology.Input(m.alerts, func(_ *topology.Context, a Alert) error { all.addAlert(a); return nil }),
+	)
+}

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+)
+
+// watch runs report, groups, picture and server; it feeds, waits until all is handled, and prints the summary.
+func (a *app) watch(ctx context.Context, http net.Listener, want *Snapshot) (err error) {
+	report, err := a.startReport(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, report.stop()) }()
+	g, err := a.startGroups(report.ctx, "")
+	if err != nil {
+		return err
+	}
+	a.table.view.Store(g.view)
+	defer func() { err = errors.Join(err, g.crew.stop()) }()
+	if http != nil {
+		web := start(g.crew.ctx, server(http, &a.table, a.log))
+		defer func() { err = errors.Join(err, web.stop()) }()
+		fmt.Fprintf(a.out, "serving http://%s/attackers?top=10\n", http.Addr())
+	}
+	if a.config.Expire {
+		return a.expire(ctx, g, want.Lines)
+	}
+	if err := a.showWhile(g.crew.ctx, func(ctx context.Context) error { return a.work(ctx, g) }); err != nil && ctx.Err() == nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		want = nil // interrupted: there is nothing to compare
+	}
+	if err := a.printSummary(want); err != nil {
+		return err
+	}
+	if http != nil && ctx.Err() == nil {
+		fmt.Fprintln(a.out, "\nserving until interrupted")
+		return wait(g.crew.ctx)
+	}
+	return nil
+}
+
+// work feeds and waits until everything is handled, or, without feeding, goes on until interrupted.
+func (a *app) work(ctx context.Context, g *groups) error {
+	if !a.config.Feed {
+		<-ctx.Done()
+		return context.Cause(ctx)
+	}
+	if err := a.feed(ctx, 0); err != nil {
+		return err
+	}
+	if err := a.settled(ctx, g.view); err != nil {
+		return err
+	}
+	return a.reported(ctx)
+}
+
+// feed feeds up to a line; 0 means all.
+func (a *app) feed(ctx context.Context, to int64) error {
+	lines, err := a.config.lines()
+	if err != nil {
+		return err
+	}
+	return feed(ctx, a.monitor, lines, &a.fed, feedConfig{options: a.options(""), rate: a.config.Rate, to: to})
+}
+
+// showWhile draws the picture a few times a second until work is done.
+func (a *app) showWhile(ctx context.Context, work func(context.Context) error) error {
+	picture := newFace(a.out)
+	done := start(ctx, part{"show", func(ctx context.Context) error {
+		for pause(ctx, 250*time.Millisecond) == nil {
+			if err := a.show(picture); err != nil {
+				return err
+			}
+		}
+		return nil
+	}})
+	err := errors.Join(work(done.ctx), done.stop())
+	return errors.Join(err, a.show(picture), picture.Close())
+}
+
+func (a *app) show(picture face) error {
+	rows, err := a.table.rows()
+	if errors.Is(err, errNotReady) {
+		return nil
+	}
+	picture.Show(a.all.snapshot(rows))
+	return err
+}
+
+func (a *app) printSummary(want *Snapshot) error {
+	rows, err := a.table.rows()
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(a.out, "\n%s", summary(a.all.snapshot(rows), want))
+	return err
+}

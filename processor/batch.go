@@ -1,0 +1,73 @@
+package processor
+
+import (
+	"unsafe"
+
+	"github.com/tarnstream/tarn/internal/kafka"
+	"github.com/tarnstream/tarn/internal/scope"
+	"github.com/tarnstream/tarn/state"
+	"github.com/tarnstream/tarn/topology"
+)
+
+func changelogBatch(topic string, partition int32, changes []scope.Change) kafka.OutBatch {
+	b := kafka.OutBatch{Topic: topic, Partition: partition, Records: make([]kafka.OutRecord, len(changes))}
+	for i, c := range changes {
+		b.Records[i] = kafka.OutRecord{Key: bytesOf(c.Key), Timestamp: c.Timestamp}
+		if !c.Delete {
+			b.Records[i].Value = c.Value
+		}
+	}
+	return b
+}
+
+// emissionBatches groups emissions by output and partition; within one the order is kept.
+func emissionBatches(env *environment, emitted []scope.Emission) []kafka.OutBatch {
+	if len(emitted) == 0 {
+		return nil
+	}
+	type place struct {
+		output    int
+		partition int32
+	}
+	var out []kafka.OutBatch
+	at := map[place]int{}
+	for _, e := range emitted {
+		p := place{e.Output, topology.PartitionOf(bytesOf(e.Key), env.partitions[e.Output])}
+		i, ok := at[p]
+		if !ok {
+			i = len(out)
+			at[p] = i
+			out = append(out, kafka.OutBatch{Topic: env.group.Outputs[p.output].Name, Partition: p.partition})
+		}
+		out[i].Records = append(out[i].Records, kafka.OutRecord{Key: bytesOf(e.Key), Value: e.Value,
+			Headers: stateHeaders(e.Headers), Timestamp: e.Timestamp})
+	}
+	return out
+}
+
+func stateHeaders(hs []scope.Header) []state.Header {
+	if len(hs) == 0 {
+		return nil
+	}
+	out := make([]state.Header, len(hs))
+	for i, h := range hs {
+		out[i] = state.Header(h)
+	}
+	return out
+}
+
+// bytesOf is a key's bytes without a copy, for readers that change nothing. An empty key is not a null one.
+func bytesOf(s string) []byte {
+	if s == "" {
+		return []byte{}
+	}
+	return unsafe.Slice(unsafe.StringData(s), len(s))
+}
+
+// cloneBytes keeps the difference between null and empty.
+func cloneBytes(b []byte) []byte {
+	if b == nil {
+		return nil
+	}
+	return append([]byte{}, b...)
+}

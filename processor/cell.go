@@ -1,0 +1,145 @@
+package processor
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/tarnstream/tarn/internal/scope"
+	"github.com/tarnstream/tarn/state"
+)
+
+// cell is one table partition of a task, below the open layer.
+//
+// Layers, newest first: sealed (in a commit), committed (in Kafka, not on disk), frozen (being flushed), then the
+// store. Only the task's goroutine reads sealed; readers outside see committed and what lies below it.
+//
+// The naive flush writes the newest values with the newest position; a commit that is promoted meanwhile would then be
+// covered by a checkpoint written before its values. The rule: a checkpoint moves with the layer it describes. freeze
+// takes committed and its checkpoint together, and only one flush of a cell is under way (flushing).
+type cell struct {
+	topic     string
+	partition int32
+	store     state.Store
+	flushing  chan struct{} // a lock that a context can stop waiting for
+
+	mu        sync.RWMutex
+	sealed    layer
+	committed layer
+	frozen    layer
+	bytes     int              // of committed
+	check     state.Checkpoint // what committed amounts to
+	stamped   time.Time        // known-current time of the checkpoint on disk
+}
+
+// layer is the newest change by key.
+type layer map[string]scope.Change
+
+func newCell(topic string, partition int32, store state.Store) *cell {
+	return &cell{topic: topic, partition: partition, store: store, flushing: make(chan struct{}, 1)}
+}
+
+// read gives key's newest value for the task (sealed included) or for the outside.
+func (c *cell) read(key string, inside bool) ([]byte, bool, error) {
+	c.mu.RLock()
+	layers := [3]layer{c.sealed, c.committed, c.frozen}
+	if !inside {
+		layers[0] = nil
+	}
+	for _, l := range layers {
+		if ch, ok := l[key]; ok {
+			c.mu.RUnlock()
+			return ch.Value, !ch.Delete, nil
+		}
+	}
+	c.mu.RUnlock()
+	row, ok, err := c.store.Get(bytesOf(key))
+	return row.Value, ok, err
+}
+
+// seal makes changes the sealed layer.
+func (c *cell) seal(changes []scope.Change) {
+	l := make(layer, len(changes))
+	for _, ch := range changes {
+		l[ch.Key] = ch
+	}
+	c.mu.Lock()
+	c.sealed = l
+	c.mu.Unlock()
+}
+
+// promote moves the sealed layer to the committed one, now that Kafka has changes at the offsets filled in, and the
+// input positions of the same commit. It reports a gap: an offset of ours that is not the next one of the log.
+func (c *cell) promote(changes []scope.Change, inputs map[string]int64, now time.Time) (gap bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, ch := range changes {
+		gap = gap || ch.Offset != c.check.Position
+		c.check.Applied(ch.Offset)
+	}
+	if c.committed == nil {
+		c.committed = make(layer, len(changes))
+	}
+	for _, ch := range changes {
+		c.committed[ch.Key] = ch
+		c.bytes += changeOverhead + len(ch.Key) + len(ch.Value)
+	}
+	c.sealed = nil
+	c.check.Inputs, c.check.KnownCurrent = inputs, now
+	return gap
+}
+
+// changeOverhead estimates a change in a layer without key and value.
+const changeOverhead = 128
+
+// dirty tells whether a flush has anything to write: changes, or a checkpoint whose known-current time is old.
+func (c *cell) dirty(now time.Time) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return len(c.committed) > 0 || now.Sub(c.stamped) > restampAfter
+}
+
+// restampAfter is how old the known-current time on disk may get while a table is idle.
+const restampAfter = time.Minute
+
+// pendingBytes is the memory of what is not yet on disk.
+func (c *cell) pendingBytes() int {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.bytes
+}
+
+// flush writes the committed layer with its checkpoint to disk, synced. After an error the layers stay as they were in
+// memory, but the store may refuse further writes: the caller stops the task.
+func (c *cell) flush(ctx context.Context) error {
+	select {
+	case c.flushing <- struct{}{}:
+		defer func() { <-c.flushing }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	frozen, check := c.freeze()
+	b := new(state.Batch)
+	for key, ch := range frozen {
+		if ch.Delete {
+			b.Delete(bytesOf(key))
+		} else {
+			b.Put(bytesOf(key), ch.Value, ch.Offset, ch.Timestamp)
+		}
+	}
+	b.SetCheckpoint(check)
+	if err := c.store.Write(b); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	c.frozen, c.stamped = nil, check.KnownCurrent
+	c.mu.Unlock()
+	return nil
+}
+
+func (c *cell) freeze() (layer, state.Checkpoint) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.frozen, c.committed, c.bytes = c.committed, nil, 0
+	return c.frozen, c.check
+}

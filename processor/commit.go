@@ -1,0 +1,301 @@
+package processor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/tarnstream/tarn/internal/kafka"
+	"github.com/tarnstream/tarn/internal/scope"
+	"github.com/tarnstream/tarn/state"
+)
+
+// sealed is one task's part of a commit: what it changed and emitted up to positions.
+type sealed struct {
+	task      *task
+	tables    [][]scope.Change
+	batches   []kafka.OutBatch
+	positions []int64 // by input: the next offset to read
+}
+
+// sealWindow is how long a commit waits for the layers it asked for. A task inside a callback misses it and is part of
+// a later commit.
+const sealWindow = 5 * time.Millisecond
+
+// committer writes sealed layers to Kafka, one commit at a time for the whole processor.
+//
+// The naive way lets each task commit for itself; offsets then overtake effects when two requests of one task are
+// answered out of order, and a transaction could not span the tasks. The rule: a commit is produced and acknowledged in
+// full, then its offsets are committed, then its layers are promoted; the next commit starts after that. A task has at
+// most one unsettled layer, and a stopped task's last one follows it in order.
+type committer struct {
+	env      *environment
+	kick     chan struct{}
+	arrived  chan struct{}
+	syncs    chan chan error
+	producer *kafka.Producer
+
+	mu      sync.Mutex
+	waiting []*sealed
+}
+
+func newCommitter(env *environment) *committer {
+	return &committer{env: env, kick: make(chan struct{}, 1), arrived: make(chan struct{}, 1), syncs: make(chan chan error)}
+}
+
+// run commits every interval, when kicked, and when sync asks, until ctx ends.
+func (c *committer) run(ctx context.Context) error {
+	defer c.closeProducer()
+	ticker := time.NewTicker(c.env.conf.commitInterval)
+	defer ticker.Stop()
+	for {
+		var answer chan error
+		select {
+		case <-ticker.C:
+		case <-c.kick:
+		case answer = <-c.syncs:
+		case <-ctx.Done():
+			return nil
+		}
+		err := c.round(ctx)
+		if answer != nil {
+			answer <- err
+		}
+		if err != nil && ctx.Err() == nil {
+			return err
+		}
+	}
+}
+
+// offer takes a task's sealed layer for the next commit.
+func (c *committer) offer(s *sealed) {
+	c.mu.Lock()
+	c.waiting = append(c.waiting, s)
+	c.mu.Unlock()
+	notify(c.arrived)
+}
+
+// kickNow asks for a commit before the interval is over.
+func (c *committer) kickNow() { notify(c.kick) }
+
+func notify(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}
+
+// sync commits everything that was sealed before the call.
+func (c *committer) sync(ctx context.Context) error {
+	answer := make(chan error, 1)
+	select {
+	case c.syncs <- answer:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	select {
+	case err := <-answer:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// round gathers sealed layers and commits them; layers of one task that wait behind each other take several turns.
+func (c *committer) round(ctx context.Context) error {
+	asked := 0
+	for _, t := range c.env.tasks.all() {
+		if t.askSeal() {
+			asked++
+		}
+	}
+	c.gather(ctx, asked)
+	for {
+		turn := c.take()
+		if len(turn) == 0 {
+			return nil
+		}
+		if err := c.commit(ctx, turn); err != nil {
+			return err
+		}
+	}
+}
+
+func (c *committer) gather(ctx context.Context, asked int) {
+	window := time.NewTimer(sealWindow)
+	defer window.Stop()
+	for {
+		c.mu.Lock()
+		n := len(c.waiting)
+		c.mu.Unlock()
+		if n >= asked {
+			return
+		}
+		select {
+		case <-c.arrived:
+		case <-window.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// take gives the oldest waiting layer of each task whose lease lives; layers of lost tasks are dropped.
+func (c *committer) take() []*sealed {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var turn, later []*sealed
+	seen := map[*task]bool{}
+	for _, s := range c.waiting {
+		switch {
+		case s.task.lease.Err() != nil:
+		case seen[s.task]:
+			later = append(later, s)
+		default:
+			seen[s.task] = true
+			turn = append(turn, s)
+		}
+	}
+	c.waiting = later
+	return turn
+}
+
+// commit writes one turn. An error is final for the processor; a lost lease is none.
+func (c *committer) commit(ctx context.Context, turn []*sealed) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	for _, s := range turn {
+		stop := context.AfterFunc(s.task.lease, func() { cancel(context.Cause(s.task.lease)) })
+		defer stop()
+	}
+	err := c.produce(ctx, turn)
+	if err == nil {
+		err = c.commitOffsets(ctx, turn)
+	}
+	if errors.Is(context.Cause(ctx), errLost) {
+		c.unknown(turn)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("processor: group %s: commit: %w", c.env.group.Name, err)
+	}
+	c.promote(turn)
+	c.env.count.commits.Add(1)
+	return nil
+}
+
+func (c *committer) produce(ctx context.Context, turn []*sealed) error {
+	var batches []kafka.OutBatch
+	for _, s := range turn {
+		batches = append(batches, s.batches...)
+	}
+	if len(batches) == 0 {
+		return nil
+	}
+	if c.producer == nil {
+		c.producer = c.env.client.NewProducer(kafka.ProducerConfig{Timeout: forEver, Logger: c.env.log})
+		if err := c.producer.Prepare(ctx, c.env.written...); err != nil {
+			return err
+		}
+	}
+	return c.producer.Produce(ctx, batches)
+}
+
+// forEver lets a commit wait for a broker that is away: what ends it is a lost lease or a stop.
+const forEver = 365 * 24 * time.Hour
+
+// commitOffsets commits the positions of a turn under the session's current generation. While the group forms a new
+// generation and the claims live, it tries again under the next one.
+func (c *committer) commitOffsets(ctx context.Context, turn []*sealed) error {
+	offsets := map[string]map[int32]kafka.Offset{}
+	for _, s := range turn {
+		for i, in := range s.task.inputs {
+			if offsets[in.topic] == nil {
+				offsets[in.topic] = map[int32]kafka.Offset{}
+			}
+			offsets[in.topic][s.task.partition] = kafka.Offset{Position: s.positions[i], LeaderEpoch: state.UnknownEpoch}
+		}
+	}
+	for {
+		member, ok := c.env.member.Current()
+		err := errors.New("no member yet")
+		if ok {
+			err = c.env.client.CommitOffsets(ctx, c.env.group.Name, member, offsets)
+		}
+		switch {
+		case err == nil || ctx.Err() != nil:
+			return err
+		case errors.Is(err, kafka.ErrUnknownMember):
+			c.env.member.Rejoin(err)
+		case !ok, errors.Is(err, kafka.ErrIllegalGeneration), errors.Is(err, kafka.ErrRebalanceInProgress):
+		default:
+			return err
+		}
+		if !pause(ctx, commitRetry) {
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// commitRetry is the wait before an offset commit is tried under the next generation.
+const commitRetry = 20 * time.Millisecond
+
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// unknown drops a commit whose outcome is unknown, because a lease ended under it: nothing is promoted on a guess.
+// Tasks of the commit that are still ours start again from their checkpoints, and the producer from a new id.
+func (c *committer) unknown(turn []*sealed) {
+	c.closeProducer()
+	for _, s := range turn {
+		if s.task.lease.Err() == nil {
+			c.env.tasks.restart(s.task, "a commit was cut off")
+		}
+	}
+}
+
+func (c *committer) closeProducer() {
+	if c.producer != nil {
+		c.producer.Close()
+		c.producer = nil
+	}
+}
+
+// promote moves a turn's layers to committed, now that Kafka has them.
+func (c *committer) promote(turn []*sealed) {
+	now := c.env.now()
+	for _, s := range turn {
+		inputs := make(map[string]int64, len(s.positions))
+		for i, in := range s.task.inputs {
+			inputs[in.topic] = s.positions[i]
+		}
+		gap, b := false, 0
+		for i, cell := range s.task.cells {
+			if len(s.tables[i]) > 0 {
+				for j := range s.tables[i] {
+					s.tables[i][j].Offset = s.batches[b].Records[j].Offset
+				}
+				b++
+			}
+			gap = cell.promote(s.tables[i], inputs, now) || gap
+			if cell.pendingBytes() > c.env.conf.layerBytes {
+				c.env.flush.kickNow()
+			}
+		}
+		s.task.settled()
+		if gap {
+			c.env.tasks.restart(s.task, "the table's topic has records of another writer")
+		}
+	}
+}

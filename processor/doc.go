@@ -1,0 +1,13 @@
+// Package processor runs a group that package topology described: membership, restore, processing, commit, flush, stop.
+//
+//	p, err := processor.New(group, processor.Brokers("localhost:9092"), processor.StateDir("./state"))
+//	err = p.Run(ctx)
+//
+// Nothing is started and no network is touched before Run. A View follows a table in a process that does not write it;
+// an Emitter writes to a stream from outside a group; CreateTopics makes topics ahead of time.
+//
+// The guarantee is at-least-once: every record's effects are in Kafka before the record's offset is committed. After
+// a crash some records may be handled again; none is lost. Readers outside a callback see committed state only.
+// Changes of one key within a commit become one record of the table's topic, so its consumers do not see every value
+// between.
+package processor

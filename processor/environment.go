@@ -1,0 +1,60 @@
+package processor
+
+import (
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/tarnstream/tarn/internal/kafka"
+	"github.com/tarnstream/tarn/internal/scope"
+	"github.com/tarnstream/tarn/state"
+)
+
+// environment is what the parts of one run share. It is built before anything runs and then only read.
+type environment struct {
+	group  *scope.Group
+	conf   config
+	log    *slog.Logger
+	now    func() time.Time
+	client *kafka.Client
+	dir    *state.GroupDir // nil for a group without tables that was given no state directory
+	reader *kafka.Reader
+	member *kafka.Membership
+	tasks  *tasks
+	commit *committer
+	flush  *flusher
+	// fail ends the run with an error; the first counts.
+	fail func(error)
+
+	restoring  chan struct{}  // a slot for each restore that may run at a time
+	taskCount  int32          // partitions of the inputs
+	partitions []int32        // of each output
+	limits     map[string]int // bytes a record may have, by topic written
+	written    []string       // the tables' and outputs' topics
+
+	count *counters
+}
+
+// counters are what Stats tells; they live as long as the Processor.
+type counters struct {
+	records, nulls, restored, commits, flushes atomic.Int64
+}
+
+func (e *environment) topicNames() []string {
+	var names []string
+	for _, in := range e.group.Inputs {
+		names = append(names, in.Name)
+	}
+	return append(names, e.written...)
+}
+
+func writtenTopics(g *scope.Group) []string {
+	var names []string
+	for _, t := range g.Tables {
+		names = append(names, t.Name)
+	}
+	for _, o := range g.Outputs {
+		names = append(names, o.Name)
+	}
+	return names
+}

@@ -1,0 +1,55 @@
+package processor
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// flusher writes committed layers to disk in the background, so that no task waits for a sync.
+type flusher struct {
+	env  *environment
+	kick chan struct{}
+}
+
+func newFlusher(env *environment) *flusher {
+	return &flusher{env: env, kick: make(chan struct{}, 1)}
+}
+
+// kickNow asks for a flush before the interval is over.
+func (f *flusher) kickNow() { notify(f.kick) }
+
+func (f *flusher) run(ctx context.Context) error {
+	ticker := time.NewTicker(f.env.conf.flushInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-f.kick:
+		case <-ctx.Done():
+			return nil
+		}
+		for _, t := range f.env.tasks.all() {
+			if t.state.Load() != taskRunning {
+				continue
+			}
+			if err := f.task(ctx, t, false); err != nil && t.lease.Err() == nil && ctx.Err() == nil {
+				return err
+			}
+		}
+	}
+}
+
+// task flushes a task's cells: all of them, or those with something to write.
+func (f *flusher) task(ctx context.Context, t *task, all bool) error {
+	for _, c := range t.cells {
+		if !all && !c.dirty(f.env.now()) {
+			continue
+		}
+		if err := c.flush(ctx); err != nil {
+			return fmt.Errorf("processor: group %s: flush %s/%d: %w", f.env.group.Name, c.topic, c.partition, err)
+		}
+		f.env.count.flushes.Add(1)
+	}
+	return nil
+}

@@ -1,0 +1,59 @@
+package processor
+
+import (
+	"github.com/tarnstream/tarn/internal/kafka"
+	"github.com/tarnstream/tarn/internal/scope"
+	"github.com/tarnstream/tarn/state"
+)
+
+// input is one partition of an input topic as a task reads it. position is the next offset to handle: what a commit
+// names.
+type input struct {
+	topic    string
+	call     func(*scope.Frame) error
+	cursor   *kafka.Cursor
+	position int64
+
+	chunk   state.Records
+	at      int
+	scratch []scope.Header
+}
+
+// fill takes the next chunk when the last one is used up. moved tells that the position went on without a record:
+// past markers, aborted or compacted records.
+func (in *input) fill() (moved bool, err error) {
+	for !in.more() {
+		chunk, ok, err := in.cursor.Poll()
+		if err != nil || !ok {
+			return moved, err
+		}
+		in.chunk, in.at = chunk, 0
+		if !in.more() {
+			moved = moved || chunk.Next > in.position
+			in.position = chunk.Next
+		}
+	}
+	return moved, nil
+}
+
+func (in *input) more() bool { return in.at < len(in.chunk.Records) }
+
+func (in *input) peek() *state.Record { return &in.chunk.Records[in.at] }
+
+// done moves past the record in hand.
+func (in *input) done() {
+	in.position = in.peek().Next()
+	in.at++
+	if !in.more() {
+		in.position = in.chunk.Next
+		in.chunk.Records = nil
+	}
+}
+
+func (in *input) headers(r *state.Record) []scope.Header {
+	in.scratch = in.scratch[:0]
+	for _, h := range r.Headers {
+		in.scratch = append(in.scratch, scope.Header(h))
+	}
+	return in.scratch
+}

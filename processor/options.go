@@ -1,0 +1,118 @@
+package processor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/tarnstream/tarn/internal/kafka"
+	"github.com/tarnstream/tarn/state"
+)
+
+// Option sets one thing of a Processor, View, Emitter or CreateTopics. Options that mean nothing to one of them are
+// ignored by it.
+type Option func(*config)
+
+// SaramaConfig is *sarama.Config's type, for TLS, SASL and client tuning; see Kafka.
+type SaramaConfig = kafka.SaramaConfig
+
+// Brokers sets the bootstrap addresses, host:port. At least one is needed.
+func Brokers(addrs ...string) Option { return func(c *config) { c.kafka.Brokers = addrs } }
+
+// StateDir sets the folder that holds the tables. There is no default: a processor with tables, and a View, refuse to
+// start without it, since a folder that a restart loses would cost a full restore each time.
+func StateDir(dir string) Option { return func(c *config) { c.stateDir = dir } }
+
+// Kafka hands over a sarama config: its Net, ClientID and MetricRegistry are used, Version is raised where it is too
+// low, and other fields that were changed are named in a warning.
+func Kafka(conf *SaramaConfig) Option { return func(c *config) { c.kafka.Sarama = conf } }
+
+// Dial replaces the dialer, for a tunnel or for tests.
+func Dial(dial func(ctx context.Context, network, addr string) (net.Conn, error)) Option {
+	return func(c *config) { c.kafka.Dial = dial }
+}
+
+// Logger sets where tarn logs. The default is slog.Default().
+func Logger(l *slog.Logger) Option { return func(c *config) { c.kafka.Logger = l } }
+
+// CommitInterval sets how often effects are written to Kafka together with the offsets. The default is 100 ms.
+func CommitInterval(d time.Duration) Option { return func(c *config) { c.commitInterval = d } }
+
+// FlushInterval sets how often committed changes are written to disk. After a crash the restore reads at most what was
+// committed since. The default is 5 s.
+func FlushInterval(d time.Duration) Option { return func(c *config) { c.flushInterval = d } }
+
+// SessionTimeout sets after how long without a heartbeat Kafka gives this member's tasks to others. The default is
+// 10 s; the broker bounds it (group.min.session.timeout.ms is 6 s by default).
+func SessionTimeout(d time.Duration) Option { return func(c *config) { c.sessionTimeout = d } }
+
+// StartTimeout bounds how long a start waits for a broker. The default is 30 s.
+func StartTimeout(d time.Duration) Option { return func(c *config) { c.startTimeout = d } }
+
+// StopTimeout bounds a clean stop and the handing over of a partition. Past it the state on disk is right, only older.
+// The default is 30 s.
+func StopTimeout(d time.Duration) Option { return func(c *config) { c.stopTimeout = d } }
+
+// LayerBytes bounds what one task keeps in memory before it commits, and what one table partition keeps before it is
+// flushed. The default is 8 MiB.
+func LayerBytes(n int) Option { return func(c *config) { c.layerBytes = n } }
+
+// FromLatest makes inputs without committed offsets begin at their end instead of at their earliest record.
+func FromLatest() Option { return func(c *config) { c.fromLatest = true } }
+
+// RecreateTables allows a table's topic that is missing to be created although the group has committed offsets or state
+// on disk: the table then starts empty. Without it that is a *MissingTableError.
+func RecreateTables() Option { return func(c *config) { c.recreate = true } }
+
+// ViewName sets the folder of a view below StateDir/views. The default is the table's name. Two views of one table on
+// one state directory need two names.
+func ViewName(name string) Option { return func(c *config) { c.viewName = name } }
+
+type config struct {
+	kafka          kafka.Config
+	stateDir       string
+	viewName       string
+	commitInterval time.Duration
+	flushInterval  time.Duration
+	sessionTimeout time.Duration
+	startTimeout   time.Duration
+	stopTimeout    time.Duration
+	layerBytes     int
+	fromLatest     bool
+	recreate       bool
+	onRestore      func(table string, partition int32) state.Observer
+}
+
+// configure applies options to the defaults and reports all faults at once.
+func configure(needDir bool, options []Option) (config, error) {
+	c := config{commitInterval: 100 * time.Millisecond, flushInterval: 5 * time.Second, sessionTimeout: 10 * time.Second,
+		startTimeout: 30 * time.Second, stopTimeout: 30 * time.Second, layerBytes: 8 << 20}
+	for _, o := range options {
+		o(&c)
+	}
+	if c.kafka.Logger == nil {
+		c.kafka.Logger = slog.Default()
+	}
+	return c, c.check(needDir)
+}
+
+func (c *config) check(needDir bool) error {
+	var faults []error
+	fault := func(bad bool, format string, args ...any) {
+		if bad {
+			faults = append(faults, fmt.Errorf("processor: "+format, args...))
+		}
+	}
+	fault(len(c.kafka.Brokers) == 0, "no broker given: use processor.Brokers")
+	fault(needDir && c.stateDir == "", "no state directory given: use processor.StateDir")
+	fault(c.commitInterval <= 0, "commit interval %v is not positive", c.commitInterval)
+	fault(c.flushInterval <= 0, "flush interval %v is not positive", c.flushInterval)
+	fault(c.sessionTimeout <= 0, "session timeout %v is not positive", c.sessionTimeout)
+	fault(c.startTimeout <= 0, "start timeout %v is not positive", c.startTimeout)
+	fault(c.stopTimeout <= 0, "stop timeout %v is not positive", c.stopTimeout)
+	fault(c.layerBytes <= 0, "layer bytes %d is not positive", c.layerBytes)
+	return errors.Join(faults...)
+}

@@ -1,0 +1,127 @@
+package processor
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/tarnstream/tarn/internal/scope"
+	"github.com/tarnstream/tarn/state"
+)
+
+// prepare brings the tables current and sets the inputs to where the group stands. starting ends also when the task
+// shall stop; life is what callbacks see.
+func (t *task) prepare(life, starting context.Context) error {
+	if err := t.restore(starting); err != nil {
+		return err
+	}
+	if err := t.openInputs(starting); err != nil {
+		return err
+	}
+	t.frame = scope.NewFrame(life, t.env.group, t)
+	for i, l := range t.frame.Layers() {
+		l.SetLimit(t.env.limits[t.env.group.Tables[i].Name])
+	}
+	for i, o := range t.env.group.Outputs {
+		t.frame.SetOutputLimit(i, t.env.limits[o.Name])
+	}
+	return nil
+}
+
+// restore opens each table's store and reads its topic to the end. A bounded number of tasks does so at a time.
+func (t *task) restore(ctx context.Context) error {
+	select {
+	case t.env.restoring <- struct{}{}:
+		defer func() { <-t.env.restoring }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	for _, table := range t.env.group.Tables {
+		if err := t.restoreTable(ctx, table.Name); err != nil {
+			return fmt.Errorf("processor: group %s: restore %s/%d: %w", t.env.group.Name, table.Name, t.partition, err)
+		}
+	}
+	return nil
+}
+
+func (t *task) restoreTable(ctx context.Context, table string) error {
+	log := t.log.With("table", table)
+	store, err := state.Open(t.env.dir.StoreDir(table, t.partition), state.Options{Logger: log})
+	if err != nil {
+		return err
+	}
+	c := newCell(table, t.partition, store)
+	t.cells = append(t.cells, c)
+	cursor := t.env.reader.Open(table, t.partition, nil)
+	defer cursor.Close()
+	out, err := state.Restore(ctx, store, cursor, t.env.conf.restoreOptions(table, t.partition, log))
+	if err != nil {
+		return err
+	}
+	t.env.count.restored.Add(out.Records)
+	c.check, _ = store.Checkpoint()
+	c.stamped = c.check.KnownCurrent
+	return nil
+}
+
+// openInputs opens a cursor for each input at the group's committed offset, or, where there is none, at the earliest
+// or latest record.
+func (t *task) openInputs(ctx context.Context) error {
+	want := map[string][]int32{}
+	for _, in := range t.env.group.Inputs {
+		want[in.Name] = []int32{t.partition}
+	}
+	committed, err := t.env.client.CommittedOffsets(ctx, t.env.group.Name, want)
+	if err != nil {
+		return fmt.Errorf("processor: group %s: committed offsets: %w", t.env.group.Name, err)
+	}
+	for _, in := range t.env.group.Inputs {
+		i := &input{topic: in.Name, call: in.Call, cursor: t.env.reader.Open(in.Name, t.partition, t.wake)}
+		t.inputs = append(t.inputs, i)
+		position := state.UnknownOffset
+		if o, ok := committed[in.Name][t.partition]; ok {
+			position = o.Position
+		}
+		if err := t.place(ctx, i, position); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// place sets an input's position. A committed offset below the log start goes on at the start, with the range lost in
+// the log; one above the end is an *InputError, because the table would count the records that took their place twice.
+func (t *task) place(ctx context.Context, in *input, committed int64) error {
+	b, err := in.cursor.Bounds(ctx)
+	if err != nil {
+		return fmt.Errorf("processor: group %s: input %s/%d: %w", t.env.group.Name, in.topic, t.partition, err)
+	}
+	in.position = committed
+	switch {
+	case committed == state.UnknownOffset && t.env.conf.fromLatest:
+		in.position = b.End
+	case committed == state.UnknownOffset:
+		in.position = b.Start
+	case committed < b.Start:
+		t.log.Error("input records are gone before they were read", "topic", in.topic, "from", committed, "to", b.Start)
+		in.position = b.Start
+	case committed > b.End:
+		return &InputError{Group: t.env.group.Name, Topic: in.topic, Partition: t.partition, Committed: committed, Start: b.Start, End: b.End}
+	}
+	in.cursor.SeekTo(in.position)
+	return nil
+}
+
+// InputError says that the group's committed offset lies beyond the end of the input: the topic was truncated or made
+// again. Reading on from the start would count records twice; set the group's offset by hand once it is known where
+// to go on.
+type InputError struct {
+	Group, Topic string
+	Partition    int32
+	Committed    int64
+	Start, End   int64
+}
+
+func (e *InputError) Error() string {
+	return fmt.Sprintf("processor: group %s: input %s/%d: committed offset %d is beyond the log [%d, %d): the topic was truncated or made again; set the group's offset",
+		e.Group, e.Topic, e.Partition, e.Committed, e.Start, e.End)
+}

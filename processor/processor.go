@@ -1,0 +1,241 @@
+package processor
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tarnstream/tarn/internal/kafka"
+	worker "github.com/tarnstream/tarn/internal/task"
+	"github.com/tarnstream/tarn/state"
+	"github.com/tarnstream/tarn/topology"
+)
+
+// restoresAtOnce bounds the tasks that restore at the same time.
+const restoresAtOnce = 4
+
+// Processor runs one group in this process. Make it with New.
+type Processor struct {
+	group   *topology.Group
+	conf    config
+	ran     atomic.Bool
+	ready   chan struct{}
+	counts  counters
+	mu      sync.Mutex
+	running *tasks
+}
+
+// New checks the options, all at once, and makes a Processor. It starts nothing and touches no network and no disk.
+func New(group *topology.Group, options ...Option) (*Processor, error) {
+	if group == nil {
+		return nil, errors.New("processor: the group is nil")
+	}
+	conf, err := configure(len(group.Description().Tables) > 0, options)
+	if err != nil {
+		return nil, err
+	}
+	return &Processor{group: group, conf: conf, ready: make(chan struct{})}, nil
+}
+
+// Ready is closed when every task of this process's first assignment has its tables current and reads its inputs.
+func (p *Processor) Ready() <-chan struct{} { return p.ready }
+
+// Run joins the group and handles records until ctx ends; then it commits, flushes, leaves the group and returns nil.
+// Any other end is an error: *RecordError for a record that cannot be handled, *TopicsError for topics that do not fit,
+// *state.LockedError for a state directory in use, or what Kafka or the disk said. What was committed before stays
+// right in either case. Run is called once.
+func (p *Processor) Run(ctx context.Context) error {
+	if p.ran.Swap(true) {
+		return errors.New("processor: Run is called once")
+	}
+	env, err := p.prepare(ctx)
+	if err != nil {
+		return err
+	}
+	defer env.close()
+	err = env.run(ctx, p)
+	if err == nil || ctx.Err() == nil {
+		return err
+	}
+	if errors.Is(err, context.Cause(ctx)) {
+		return nil
+	}
+	return err
+}
+
+// prepare takes the state directory, reaches a broker and checks the topics.
+func (p *Processor) prepare(ctx context.Context) (env *environment, err error) {
+	g := p.group.Description()
+	env = &environment{group: g, conf: p.conf, log: p.conf.kafka.Logger.With("group", g.Name), now: time.Now,
+		restoring: make(chan struct{}, restoresAtOnce), limits: map[string]int{}, written: writtenTopics(g), count: &p.counts}
+	if p.conf.stateDir != "" {
+		if env.dir, err = state.LockGroup(p.conf.stateDir, "groups", g.Name, env.log); err != nil {
+			return nil, fmt.Errorf("processor: group %s: %w", g.Name, err)
+		}
+	}
+	p.conf.kafka.ClientID = cmp.Or(p.conf.kafka.ClientID, "tarn-"+g.Name)
+	if env.client, err = kafka.NewClient(p.conf.kafka); err != nil {
+		env.close()
+		return nil, err
+	}
+	starting, cancel := context.WithTimeout(ctx, p.conf.startTimeout)
+	defer cancel()
+	if err = env.client.Connect(starting, g.Inputs[0].Name); err == nil {
+		err = checkTopics(starting, env)
+	}
+	if err != nil {
+		env.close()
+		return nil, err
+	}
+	return env, nil
+}
+
+// close gives up connections and directory, in this order: whoever takes the directory next is alone.
+func (e *environment) close() {
+	if e.client != nil {
+		e.client.Close()
+	}
+	if e.dir != nil {
+		if err := e.dir.Close(); err != nil {
+			e.log.Warn("state directory is not given up cleanly", "error", err)
+		}
+	}
+}
+
+// run owns the goroutines. The parts that a clean stop needs (reader, committer, flusher) outlive the membership, which
+// gives the tasks away first.
+func (e *environment) run(ctx context.Context, p *Processor) error {
+	parts := worker.New(context.WithoutCancel(ctx))
+	membership, leave := context.WithCancelCause(ctx)
+	defer leave(nil)
+	var once sync.Once
+	var failure error
+	e.fail = func(err error) {
+		once.Do(func() {
+			failure = err
+			e.log.Error("stopping", "error", err)
+			leave(err)
+		})
+	}
+	e.reader = e.client.NewReader(kafka.ReaderConfig{Logger: e.log})
+	e.commit, e.flush = newCommitter(e), newFlusher(e)
+	workers := worker.New(parts.Context())
+	e.tasks = newTasks(e, workers, p.ready)
+	p.setRunning(e.tasks)
+	defer p.setRunning(nil)
+	e.member = e.client.NewMembership(e.membershipConfig())
+	part := func(name string, run func(context.Context) error) {
+		parts.Go(name, func(ctx context.Context) error {
+			if err := run(ctx); err != nil && ctx.Err() == nil {
+				e.fail(fmt.Errorf("%s: %w", name, err))
+			}
+			return nil
+		})
+	}
+	part("reader", e.reader.Run)
+	part("committer", e.commit.run)
+	part("flusher", e.flush.run)
+
+	err := e.member.Run(membership, e.tasks)
+	once.Do(func() {}) // what fails from here on is an effect of the stop
+	workers.Stop(errRevoked)
+	stuck := e.tasks.waitAll()
+	parts.Stop(errRevoked)
+	if panicked := errors.Join(parts.Wait(), stuck); panicked != nil {
+		return errors.Join(failure, panicked)
+	}
+	if failure != nil {
+		return failure
+	}
+	return err
+}
+
+func (e *environment) membershipConfig() kafka.MembershipConfig {
+	var topics []string
+	for _, in := range e.group.Inputs {
+		topics = append(topics, in.Name)
+	}
+	c := kafka.MembershipConfig{Group: e.group.Name, Topics: topics, LeaveOnStop: true, SessionTimeout: e.conf.sessionTimeout,
+		StopTimeout: e.conf.stopTimeout, Fingerprint: e.fingerprint(), Logger: e.log}
+	if e.dir != nil {
+		c.InstanceID, c.Stored = e.dir.InstanceID(), e.stored
+	}
+	return c
+}
+
+// stored lists the partitions with state on this machine.
+func (e *environment) stored() []int32 {
+	if len(e.group.Tables) == 0 {
+		return nil
+	}
+	list, err := e.dir.Partitions(e.group.Tables[0].Name)
+	if err != nil {
+		e.log.Warn("state directory cannot be listed", "error", err)
+	}
+	return list
+}
+
+// fingerprint tells members of the group with another topology apart.
+func (e *environment) fingerprint() string {
+	var parts []string
+	for _, in := range e.group.Inputs {
+		parts = append(parts, "input "+in.Name)
+	}
+	for _, t := range e.group.Tables {
+		parts = append(parts, "table "+t.Name)
+	}
+	slices.Sort(parts)
+	return strings.Join(parts, ", ")
+}
+
+func (p *Processor) setRunning(ts *tasks) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.running = ts
+}
+
+func (p *Processor) tasks() *tasks {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.running
+}
+
+// Stats is what a Processor has done since it was made.
+type Stats struct {
+	// Records counts the input records handled, Nulls those skipped for their null value.
+	Records, Nulls int64
+	// Restored counts the records of tables' topics applied while restoring.
+	Restored int64
+	// Commits counts commits to Kafka, Flushes writes of a table partition to disk.
+	Commits, Flushes int64
+	// Tasks gives the state of each task of this process: waiting, restoring, running or closing.
+	Tasks map[int32]string
+}
+
+// Stats gives a snapshot.
+func (p *Processor) Stats() Stats {
+	s := Stats{Records: p.counts.records.Load(), Nulls: p.counts.nulls.Load(), Restored: p.counts.restored.Load(),
+		Commits: p.counts.commits.Load(), Flushes: p.counts.flushes.Load(), Tasks: map[int32]string{}}
+	if ts := p.tasks(); ts != nil {
+		for _, t := range ts.all() {
+			s.Tasks[t.partition] = taskStates[t.state.Load()]
+		}
+	}
+	return s
+}
+
+// String lists the tasks by number.
+func (s Stats) String() string {
+	var parts []string
+	for _, t := range slices.Sorted(maps.Keys(s.Tasks)) {
+		parts = append(parts, fmt.Sprintf("%d %s", t, s.Tasks[t]))
+	}
+	return fmt.Sprintf("records %d, commits %d, flushes %d, tasks [%s]", s.Records, s.Commits, s.Flushes, strings.Join(parts, ", "))
+}

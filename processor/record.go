@@ -1,0 +1,30 @@
+package processor
+
+import "fmt"
+
+// RecordError says which record could not be handled, and why. Its effects were dropped and its offset is not
+// committed: after a restart the record is read again. Cause is what the callback returned, a decoding error, or a
+// *PanicError.
+type RecordError struct {
+	Group     string
+	Topic     string
+	Partition int32
+	Offset    int64
+	Key       []byte // nil for a null key
+	Cause     error
+}
+
+func (e *RecordError) Error() string {
+	return fmt.Sprintf("processor: group %s: record %s/%d@%d, key %.64q: %v", e.Group, e.Topic, e.Partition, e.Offset, e.Key, e.Cause)
+}
+
+// Unwrap gives the cause.
+func (e *RecordError) Unwrap() error { return e.Cause }
+
+// PanicError is a callback's panic with its stack.
+type PanicError struct {
+	Value any
+	Stack []byte
+}
+
+func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v\n%s", e.Value, e.Stack) }

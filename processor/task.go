@@ -1,0 +1,295 @@
+package processor
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/tarnstream/tarn/internal/kafka"
+	"github.com/tarnstream/tarn/internal/scope"
+	"github.com/tarnstream/tarn/state"
+)
+
+// errRevoked and errLost are the causes that end a task's context.
+var (
+	errRevoked = errors.New("processor: partition given away")
+	errLost    = errors.New("processor: partition lost")
+)
+
+// task is one partition number of the group, run by one goroutine: it restores the tables, then handles records.
+//
+// Others talk to it through flags and wake only, so that it looks at them between two records and never waits for a
+// lock while it works: seal asks for the open layer, stop for the end. A task inside a callback is left out of a
+// commit, not waited for.
+type task struct {
+	partition int32
+	env       *environment
+	log       *slog.Logger
+
+	// lease ends when the partition is lost: nothing of the task may be written any more.
+	lease context.Context
+	lose  context.CancelCauseFunc
+	// stopped ends when the task shall stop; what it did until then is still committed.
+	stopped context.Context
+	halt    context.CancelCauseFunc
+	closed  chan struct{} // closed when the stores are
+	state   atomic.Int32
+
+	attention atomic.Bool // something below is set
+	stopping  atomic.Bool
+	sealing   atomic.Bool
+	worked    atomic.Bool // positions have moved since the last seal
+	unsettled atomic.Bool // a sealed layer is in a commit
+	wake      chan struct{}
+	ended     chan struct{} // closed when the loop has returned; the last seal is with the committer then
+
+	frame  *scope.Frame
+	cells  []*cell
+	inputs []*input
+}
+
+// The states of a task, as Stats names them.
+const (
+	taskWaiting int32 = iota
+	taskRestoring
+	taskRunning
+	taskClosing
+)
+
+var taskStates = [...]string{"waiting", "restoring", "running", "closing"}
+
+func newTask(env *environment, partition int32) *task {
+	t := &task{partition: partition, env: env, log: env.log.With("task", partition),
+		wake: make(chan struct{}, 1), ended: make(chan struct{}), closed: make(chan struct{})}
+	t.lease, t.lose = context.WithCancelCause(context.Background())
+	t.stopped, t.halt = context.WithCancelCause(context.Background())
+	return t
+}
+
+// run is the task's goroutine. before is closed when the last task of this partition in this process has closed (R27).
+func (t *task) run(ctx context.Context, before <-chan struct{}) {
+	ctx, cancel := until(ctx, t.lease)
+	defer cancel()
+	err := t.live(ctx, before)
+	t.state.Store(taskClosing)
+	for _, in := range t.inputs {
+		in.cursor.Close()
+	}
+	if t.lease.Err() != nil || errors.Is(err, errRevoked) || ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
+		err = nil // an end that was asked for
+	}
+	close(t.ended)
+	if err != nil {
+		t.env.fail(err)
+	}
+}
+
+// until gives a context that ends with either of two.
+func until(ctx, other context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(other, func() { cancel(context.Cause(other)) })
+	return ctx, func() { stop(); cancel(nil) }
+}
+
+func (t *task) live(ctx context.Context, before <-chan struct{}) error {
+	starting, cancel := until(ctx, t.stopped)
+	defer cancel()
+	select {
+	case <-before:
+	case <-starting.Done():
+		return context.Cause(starting)
+	}
+	t.state.Store(taskRestoring)
+	if err := t.prepare(ctx, starting); err != nil {
+		return err
+	}
+	t.state.Store(taskRunning)
+	t.env.tasks.ran()
+	return t.loop(ctx)
+}
+
+// loop handles records until it is told to stop.
+func (t *task) loop(ctx context.Context) error {
+	for {
+		if t.attention.Swap(false) {
+			if t.sealing.Swap(false) {
+				t.seal()
+			}
+			if t.stopping.Load() {
+				t.seal()
+				return nil
+			}
+		}
+		busy := false
+		if !t.full() {
+			var err error
+			if busy, err = t.step(ctx); err != nil {
+				t.seal() // what came before the failed record is whole
+				return err
+			}
+		}
+		if busy {
+			continue
+		}
+		select {
+		case <-t.wake:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// full tells that the open layer has reached its bound: the task waits until a commit has taken it.
+func (t *task) full() bool {
+	if t.frame.Bytes() < t.env.conf.layerBytes {
+		return false
+	}
+	t.env.commit.kickNow()
+	return true
+}
+
+// step handles what is at hand, until something wants attention. It tells whether it did anything.
+func (t *task) step(ctx context.Context) (bool, error) {
+	in, err := t.pick()
+	if in == nil || err != nil {
+		return false, err
+	}
+	for n := 0; in.more(); n++ {
+		if t.attention.Load() || n > 0 && t.full() {
+			return true, nil
+		}
+		if err := t.handle(in); err != nil {
+			return true, err
+		}
+	}
+	if ctx.Err() != nil {
+		return false, context.Cause(ctx)
+	}
+	return true, nil
+}
+
+// pick gives the input whose next record is the oldest among those at hand.
+func (t *task) pick() (*input, error) {
+	var oldest *input
+	for _, in := range t.inputs {
+		moved, err := in.fill()
+		if err != nil {
+			return nil, err
+		}
+		if moved {
+			t.worked.Store(true)
+		}
+		if in.more() && (oldest == nil || in.peek().Timestamp < oldest.peek().Timestamp) {
+			oldest = in
+		}
+	}
+	return oldest, nil
+}
+
+func (t *task) handle(in *input) error {
+	r := in.peek()
+	if r.Value == nil {
+		t.env.count.nulls.Add(1)
+	} else if err := t.call(in, r); err != nil {
+		return &RecordError{Group: t.env.group.Name, Topic: in.topic, Partition: t.partition, Offset: r.Offset,
+			Key: cloneBytes(r.Key), Cause: err}
+	}
+	in.done()
+	t.env.count.records.Add(1)
+	if !t.worked.Load() {
+		t.worked.Store(true)
+	}
+	return nil
+}
+
+// call runs the user's callback; a panic becomes an error with its stack.
+func (t *task) call(in *input, r *state.Record) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &PanicError{Value: v, Stack: debug.Stack()}
+		}
+	}()
+	return t.frame.Run(scope.Record{Topic: in.topic, Partition: t.partition, Offset: r.Offset, Timestamp: r.Timestamp,
+		Key: r.Key, Value: r.Value, Headers: in.headers(r)}, in.call)
+}
+
+// Get implements scope.Backing.
+func (t *task) Get(table int, key string) ([]byte, bool, error) {
+	return t.cells[table].read(key, true)
+}
+
+// askSeal asks for the open layer; it tells whether one will come.
+func (t *task) askSeal() bool {
+	if t.state.Load() != taskRunning || !t.worked.Load() || t.unsettled.Load() {
+		return false
+	}
+	t.sealing.Store(true)
+	t.nudge()
+	return true
+}
+
+// stop asks the task to end after the record in hand.
+func (t *task) stop() {
+	t.stopping.Store(true)
+	t.halt(errRevoked)
+	t.nudge()
+}
+
+func (t *task) nudge() {
+	t.attention.Store(true)
+	select {
+	case t.wake <- struct{}{}:
+	default:
+	}
+}
+
+// seal hands the open layer to the committer. While an older one is unsettled it waits in the open layer; the last
+// seal of a task is held by the committer until the older one is settled.
+func (t *task) seal() {
+	if !t.worked.Swap(false) {
+		return
+	}
+	t.unsettled.Store(true)
+	tables, emitted := t.frame.Seal()
+	s := &sealed{task: t, tables: tables, batches: t.batches(tables, emitted), positions: make([]int64, len(t.inputs))}
+	for i, in := range t.inputs {
+		s.positions[i] = in.position
+	}
+	for i, c := range t.cells {
+		c.seal(tables[i])
+	}
+	t.env.commit.offer(s)
+}
+
+// settled tells the task that its sealed layer is in Kafka.
+func (t *task) settled() {
+	t.unsettled.Store(false)
+	t.nudge()
+}
+
+// batches turns a sealed layer into what the producer sends: one batch for each table with changes, in the group's
+// order, then one for each partition of the outputs.
+func (t *task) batches(tables [][]scope.Change, emitted []scope.Emission) []kafka.OutBatch {
+	var out []kafka.OutBatch
+	for i, changes := range tables {
+		if len(changes) > 0 {
+			out = append(out, changelogBatch(t.env.group.Tables[i].Name, t.partition, changes))
+		}
+	}
+	return append(out, emissionBatches(t.env, emitted)...)
+}
+
+// waitEnded waits for the task's goroutine, for d at most.
+func (t *task) waitEnded(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-t.ended:
+		return true
+	case <-timer.C:
+		return false
+	}
+}

@@ -1,0 +1,101 @@
+package processor_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tarnstream/tarn/codec"
+	"github.com/tarnstream/tarn/processor"
+	"github.com/tarnstream/tarn/state"
+	"github.com/tarnstream/tarn/streamtest"
+	"github.com/tarnstream/tarn/topology"
+)
+
+func TestTopics_MissingInput(t *testing.T) {
+	streamtest.Run(t, func(k *streamtest.Kit) {
+		var missing *state.TopicMissingError
+		require.ErrorAs(k.T, k.Launch("a", clicker(k.T)).Wait(), &missing)
+		require.Equal(k.T, "clicks", missing.Topic)
+		require.Zero(k.T, k.Broker.TopicID("clicks-count"), "nothing is created for a group that cannot run")
+	})
+}
+
+func TestR36_EveryMismatchIsNamedAtOnce(t *testing.T) {
+	var (
+		other = topology.NewStream("other", codec.String)
+		out   = topology.NewStream("out", codec.String, topology.Partitions(5))
+		bad   = topology.NewTable("deleting", codec.String)
+	)
+	ignore := func(*topology.Context, string) error { return nil }
+	g := define(t, "clicker", topology.Input(clicks, onClick), topology.Input(other, ignore), topology.Output(out),
+		topology.Persist(counts), topology.Persist(bad))
+	streamtest.Run(t, func(k *streamtest.Kit) {
+		k.Topic("clicks", 4)
+		k.Topic("other", 3)
+		k.Topic("out", 2)
+		k.Topic("clicks-count", 7, "cleanup.policy", "compact")
+		k.Topic("deleting", 3, "cleanup.policy", "delete")
+		err := k.Launch("a", g).Wait()
+		var faults *processor.TopicsError
+		require.ErrorAs(k.T, err, &faults)
+		for _, part := range []string{"other have 3", "clicks have 4", "clicks-count has 7", "deleting has cleanup.policy=delete", "out has 2 partitions, its handle says 5"} {
+			require.ErrorContains(k.T, err, part)
+		}
+	})
+}
+
+func TestR71_MissingTableIsNotMadeAgainUnasked(t *testing.T) {
+	for name, forget := range map[string]func(k *streamtest.Kit){
+		"state on disk":     func(*streamtest.Kit) {},
+		"committed offsets": func(k *streamtest.Kit) { require.NoError(k.T, os.RemoveAll(filepath.Join(k.Dir, "a"))) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			streamtest.Run(t, func(k *streamtest.Kit) {
+				k.Topic("clicks", 2)
+				g := clicker(k.T)
+				a := k.Start(g)
+				click(k, g, users(5)...)
+				require.NoError(k.T, a.Stop())
+				require.NoError(k.T, k.Broker.DeleteTopic("clicks-count"))
+				forget(k)
+
+				var missing *processor.MissingTableError
+				require.ErrorAs(k.T, k.Launch("a", g).Wait(), &missing)
+				require.Equal(k.T, "clicks-count", missing.Table)
+				require.Zero(k.T, k.Broker.TopicID("clicks-count"))
+
+				require.Empty(k.T, requireFold(k, k.Start(g, processor.RecreateTables()), users(5)...))
+			})
+		})
+	}
+}
+
+func TestR42_OneProcessorForAStateDirectory(t *testing.T) {
+	streamtest.Run(t, func(k *streamtest.Kit) {
+		k.Topic("clicks", 1)
+		k.Start(clicker(k.T))
+		var locked *state.LockedError
+		require.ErrorAs(k.T, k.Launch("a", clicker(k.T)).Wait(), &locked)
+		require.Equal(k.T, os.Getpid(), locked.PID)
+	})
+}
+
+func TestNew_ReportsAllFaultsAtOnce(t *testing.T) {
+	_, err := processor.New(clicker(t), processor.CommitInterval(-1))
+	for _, part := range []string{"no broker given", "no state directory given", "commit interval"} {
+		require.ErrorContains(t, err, part)
+	}
+}
+
+func TestRun_UnwritableStateDirectory(t *testing.T) {
+	streamtest.Run(t, func(k *streamtest.Kit) {
+		k.Topic("clicks", 1)
+		file := filepath.Join(k.Dir, "a")
+		require.NoError(k.T, os.WriteFile(file, nil, 0o644)) // a file where the folder should be
+		err := k.Launch("a", clicker(k.T)).Wait()
+		require.ErrorContains(k.T, err, file)
+	})
+}
