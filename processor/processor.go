@@ -163,7 +163,7 @@ func (e *environment) membershipConfig() kafka.MembershipConfig {
 		topics = append(topics, in.Name)
 	}
 	c := kafka.MembershipConfig{Group: e.group.Name, Topics: topics, LeaveOnStop: true, SessionTimeout: e.conf.sessionTimeout,
-		StopTimeout: e.conf.stopTimeout, Fingerprint: e.fingerprint(), Logger: e.log}
+		StopTimeout: e.conf.stopTimeout, Fingerprint: e.fingerprint(), Logger: e.conf.kafka.Logger}
 	if e.dir != nil {
 		c.InstanceID, c.Stored = e.dir.InstanceID(), e.stored
 	}

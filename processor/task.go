@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -36,6 +37,7 @@ type task struct {
 	stopped context.Context
 	halt    context.CancelCauseFunc
 	closed  chan struct{} // closed when the stores are
+	closing sync.Once
 	state   atomic.Int32
 
 	attention atomic.Bool // something below is set
@@ -43,6 +45,7 @@ type task struct {
 	sealing   atomic.Bool
 	worked    atomic.Bool // positions have moved since the last seal
 	unsettled atomic.Bool // a sealed layer is in a commit
+	abandoned atomic.Bool // nobody waits for the end any more
 	wake      chan struct{}
 	ended     chan struct{} // closed when the loop has returned; the last seal is with the committer then
 
@@ -82,6 +85,9 @@ func (t *task) run(ctx context.Context, before <-chan struct{}) {
 		err = nil // an end that was asked for
 	}
 	close(t.ended)
+	if t.abandoned.Load() {
+		t.close()
+	}
 	if err != nil {
 		t.env.fail(err)
 	}
@@ -292,4 +298,27 @@ func (t *task) waitEnded(d time.Duration) bool {
 	case <-timer.C:
 		return false
 	}
+}
+
+// abandon leaves it to the task's goroutine to close the stores, whenever it ends.
+func (t *task) abandon() {
+	t.abandoned.Store(true)
+	select {
+	case <-t.ended:
+		t.close()
+	default:
+	}
+}
+
+// close closes the stores of an ended task and ends its lease.
+func (t *task) close() {
+	t.closing.Do(func() {
+		for _, c := range t.cells {
+			if err := c.store.Close(); err != nil {
+				t.log.Warn("store does not close cleanly", "table", c.topic, "error", err)
+			}
+		}
+		t.lose(errLost)
+		close(t.closed)
+	})
 }

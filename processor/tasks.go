@@ -159,24 +159,18 @@ func (ts *tasks) take(list []int32) []*task {
 	return out
 }
 
-// close closes the stores of ended tasks. One whose callback still runs is closed when it returns.
+// close closes the stores of ended tasks. One whose callback still runs closes its own when it returns.
 func (ts *tasks) close(gone []*task) {
 	for _, t := range gone {
-		ended := t.waitEnded(ts.env.conf.stopTimeout)
-		if !ended {
-			t.log.Error("a callback does not return; its partition stays closed in this process")
-			ts.mu.Lock()
-			ts.stuck = append(ts.stuck, t)
-			ts.mu.Unlock()
+		if t.waitEnded(ts.env.conf.stopTimeout) {
+			t.close()
 			continue
 		}
-		for _, c := range t.cells {
-			if err := c.store.Close(); err != nil {
-				t.log.Warn("store does not close cleanly", "table", c.topic, "error", err)
-			}
-		}
-		t.lose(errLost)
-		close(t.closed)
+		t.log.Error("a callback does not return; its partition stays closed in this process")
+		ts.mu.Lock()
+		ts.stuck = append(ts.stuck, t)
+		ts.mu.Unlock()
+		t.abandon()
 	}
 }
 

@@ -33,6 +33,12 @@ func (i *Instance) Stop() error {
 	return i.err
 }
 
+// StopFailing is Stop for a stop that is expected to fail.
+func (i *Instance) StopFailing() error {
+	i.failed = true
+	return i.Stop()
+}
+
 // Wait waits until Run returns by itself and gives its error; a run that goes on for an hour of virtual time fails the
 // test.
 func (i *Instance) Wait() error {
