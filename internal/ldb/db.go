@@ -1,0 +1,137 @@
+package ldb
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/syndtr/goleveldb/leveldb"
+	lerrors "github.com/syndtr/goleveldb/leveldb/errors"
+	"github.com/syndtr/goleveldb/leveldb/filter"
+	"github.com/syndtr/goleveldb/leveldb/iterator"
+	"github.com/syndtr/goleveldb/leveldb/opt"
+	"github.com/syndtr/goleveldb/leveldb/storage"
+	"github.com/syndtr/goleveldb/leveldb/util"
+)
+
+// Config sizes a database. All fields are needed.
+type Config struct {
+	// CacheBytes is the block cache, WriteBufferBytes the memory table, OpenFiles the number of open table files.
+	CacheBytes, WriteBufferBytes, OpenFiles int
+	// Create requires the database not to exist and makes it; without it, it must exist.
+	Create bool
+}
+
+// DB is an open database. Reads and writes may come from several goroutines; Close must come after them.
+type DB struct {
+	db *leveldb.DB
+	st storage.Storage
+}
+
+// Open opens the database in dir. IsDamage tells whether an error is damage or trouble with the disk.
+func Open(fs FS, dir string, c Config) (db *DB, err error) {
+	st, err := fs.Storage(dir)
+	if err != nil {
+		return nil, fmt.Errorf("ldb: open %s: %w", dir, err)
+	}
+	defer func() {
+		// goleveldb reads some lengths of a damaged manifest unchecked.
+		if v := recover(); v != nil {
+			err = fmt.Errorf("ldb: open %s: %w: %v", dir, errPanicked, v)
+		}
+		if err != nil {
+			err = errors.Join(err, st.Close())
+		}
+	}()
+	d, err := leveldb.Open(st, options(c))
+	if err != nil {
+		return nil, fmt.Errorf("ldb: open %s: %w", dir, err)
+	}
+	return &DB{db: d, st: st}, nil
+}
+
+func options(c Config) *opt.Options {
+	return &opt.Options{
+		BlockCacheCapacity:           c.CacheBytes,
+		WriteBuffer:                  c.WriteBufferBytes,
+		OpenFilesCacheCapacity:       c.OpenFiles,
+		Filter:                       filter.NewBloomFilter(10),
+		Strict:                       opt.DefaultStrict,
+		ErrorIfExist:                 c.Create,
+		ErrorIfMissing:               !c.Create,
+		NoWriteMerge:                 true,
+		DisableSeeksCompaction:       true,
+		DisableLargeBatchTransaction: true,
+		CompactionTableSize:          4 << 20,
+		CompactionTotalSize:          32 << 20,
+		WriteL0SlowdownTrigger:       16,
+		WriteL0PauseTrigger:          24,
+		CompactionSourceLimitFactor:  4,
+		CompactionExpandLimitFactor:  25,
+		CompactionGPOverlapsFactor:   10,
+		CompactionL0Trigger:          4,
+		DisableCompactionBackoff:     true,
+	}
+}
+
+var errPanicked = errors.New("panic while reading")
+
+// IsDamage tells whether err says that the files are not what was written: a checksum, a missing file, a malformed one.
+func IsDamage(err error) bool {
+	var corrupted *storage.ErrCorrupted
+	return lerrors.IsCorrupted(err) || errors.As(err, &corrupted) || as[*lerrors.ErrCorrupted](err) ||
+		as[*lerrors.ErrMissingFiles](err) || errors.Is(err, errPanicked) || errors.Is(err, os.ErrNotExist)
+}
+
+func as[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
+}
+
+// Get reads key; the value is the caller's own.
+func (d *DB) Get(key []byte) ([]byte, bool, error) {
+	v, err := d.db.Get(key, nil)
+	if errors.Is(err, leveldb.ErrNotFound) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("ldb: get: %w", err)
+	}
+	return v, true, nil
+}
+
+// Write writes the batch; with sync it returns when it is on disk.
+func (d *DB) Write(b *Batch, sync bool) error {
+	if err := d.db.Write(&b.b, &opt.WriteOptions{Sync: sync, NoWriteMerge: true}); err != nil {
+		return fmt.Errorf("ldb: write: %w", err)
+	}
+	return nil
+}
+
+// Close closes the database and its storage. Iterators must have been released before.
+func (d *DB) Close() error {
+	return errors.Join(d.db.Close(), d.st.Close())
+}
+
+// Iterator walks over a snapshot in key order. Key and Value are good until the next Next.
+type Iterator struct{ it iterator.Iterator }
+
+// Iterate gives an iterator over [from, to) as the database is now; nil is unbounded.
+func (d *DB) Iterate(from, to []byte) *Iterator {
+	return &Iterator{it: d.db.NewIterator(&util.Range{Start: from, Limit: to}, &opt.ReadOptions{DontFillCache: true})}
+}
+
+// Next goes to the next key; false is the end or an error.
+func (i *Iterator) Next() bool { return i.it.Next() }
+
+// Key is the present key.
+func (i *Iterator) Key() []byte { return i.it.Key() }
+
+// Value is the present value.
+func (i *Iterator) Value() []byte { return i.it.Value() }
+
+// Err is what ended the walk.
+func (i *Iterator) Err() error { return i.it.Error() }
+
+// Release frees the snapshot. It is idempotent.
+func (i *Iterator) Release() { i.it.Release() }

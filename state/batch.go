@@ -1,0 +1,73 @@
+package state
+
+import (
+	"iter"
+
+	"github.com/tarnstream/tarn/internal/ldb"
+)
+
+// Batch is a number of puts and deletes that are written together with a checkpoint. Their order is kept: the last one
+// of a key wins (R49). The zero Batch is empty and ready. It is for one goroutine, and may be used again after Reset.
+type Batch struct {
+	ops        ldb.Batch
+	key, val   []byte
+	rows       int
+	checkpoint Checkpoint
+	has        bool
+}
+
+// Put sets key to value, which may be empty; offset and timestamp are those of its record in the table's topic.
+// Key and value are copied.
+func (b *Batch) Put(key, value []byte, offset, timestamp int64) {
+	b.key = append(append(b.key[:0], prefixData), key...)
+	b.val = appendRow(b.val[:0], Row{Value: value, Offset: offset, Timestamp: timestamp})
+	b.ops.Put(b.key, b.val)
+	b.rows++
+}
+
+// Delete removes key.
+func (b *Batch) Delete(key []byte) {
+	b.key = append(append(b.key[:0], prefixData), key...)
+	b.ops.Delete(b.key)
+	b.rows++
+}
+
+// SetCheckpoint gives the checkpoint to be written with the batch. The store sets its flush number. A batch without one
+// repeats the store's last.
+func (b *Batch) SetCheckpoint(c Checkpoint) { b.checkpoint, b.has = c, true }
+
+// Len counts the puts and deletes.
+func (b *Batch) Len() int { return b.rows }
+
+// Bytes is the size of the keys and values in it, nearly.
+func (b *Batch) Bytes() int { return b.ops.Bytes() }
+
+// Reset empties the batch and keeps its memory.
+func (b *Batch) Reset() {
+	b.ops.Reset()
+	b.rows, b.has = 0, false
+	b.checkpoint = Checkpoint{}
+}
+
+// All gives the puts and deletes in order, a nil row for a delete: for a Store of another kind than Open's.
+// Keys and rows belong to the batch.
+func (b *Batch) All() iter.Seq2[[]byte, *Row] {
+	return func(yield func([]byte, *Row) bool) {
+		for key, value := range b.ops.All() {
+			if len(key) == 0 || key[0] != prefixData {
+				continue
+			}
+			var row *Row
+			if value != nil {
+				r, err := decodeRow(value)
+				if err != nil {
+					return
+				}
+				row = &r
+			}
+			if !yield(key[1:], row) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,87 @@
+package state
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// quarantineAll sets every generation aside after damage was found, and makes the store an empty one. The order makes
+// a crash in between show as damage again, never as a whole store.
+func (d *disk) quarantineAll(names []string, damage *DamageError) error {
+	if len(names) == 0 {
+		d.report("", damage)
+	}
+	for _, name := range names {
+		if err := d.quarantine(name, damage); err != nil {
+			return err
+		}
+	}
+	return d.writeCurrent(noGeneration)
+}
+
+// quarantine renames a closed generation to quarantine/NAME-SECONDS.
+func (d *disk) quarantine(name string, cause error) error {
+	into := filepath.Join(d.dir, quarantineDir)
+	path := filepath.Join(into, fmt.Sprintf("%s-%d", name, d.o.Now().Unix()))
+	err := d.o.FS.MkdirAll(into)
+	if err == nil {
+		err = d.o.FS.RemoveAll(path)
+	}
+	if err == nil {
+		err = d.o.FS.Rename(filepath.Join(d.dir, name), path)
+	}
+	if err != nil {
+		return fmt.Errorf("state: quarantine %s: %w", filepath.Join(d.dir, name), err)
+	}
+	d.report(path, cause)
+	return d.boundQuarantine()
+}
+
+func (d *disk) report(path string, cause error) {
+	d.o.Logger.Warn("store quarantined, it will be rebuilt", "dir", d.dir, "path", path, "cause", cause)
+	if f := d.o.Observer.Quarantined; f != nil {
+		f(path, cause)
+	}
+}
+
+// boundQuarantine removes what is too old or too much. The age is in the name: file times survive no backup.
+func (d *disk) boundQuarantine() error {
+	into := filepath.Join(d.dir, quarantineDir)
+	names, err := d.o.FS.List(into)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("state: list %s: %w", into, err)
+	}
+	slices.Reverse(names)
+	kept := 0
+	for _, name := range names {
+		at, ok := quarantineTime(name)
+		if !ok {
+			continue
+		}
+		if kept++; kept <= d.o.QuarantineCount && d.o.Now().Sub(at) <= d.o.QuarantineAge {
+			continue
+		}
+		if err := d.o.FS.RemoveAll(filepath.Join(into, name)); err != nil {
+			return fmt.Errorf("state: bound quarantine: %w", err)
+		}
+	}
+	return nil
+}
+
+func quarantineTime(name string) (time.Time, bool) {
+	gen, seconds, ok := strings.Cut(name, "-")
+	if _, known := generationNumber(gen); !ok || !known {
+		return time.Time{}, false
+	}
+	s, err := strconv.ParseInt(seconds, 10, 64)
+	return time.Unix(s, 0), err == nil
+}

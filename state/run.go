@@ -1,0 +1,202 @@
+package state
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// shell carries out the commands of a restorer, on the goroutine of its caller.
+type shell struct {
+	s     Store
+	l     Log
+	o     RestoreOptions
+	r     restorer
+	batch Batch
+	cp    Checkpoint // of what is in batch
+	dirty bool
+	out   Outcome
+	began time.Time
+}
+
+func run(ctx context.Context, s Store, l Log, o RestoreOptions, follow bool) (Outcome, error) {
+	o.BatchBytes = orDefault(o.BatchBytes, 512<<10)
+	o.HangDeadline = orDefault(o.HangDeadline, time.Minute)
+	o.Relist = orDefault(o.Relist, 30*time.Second)
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	sh := &shell{s: s, l: l, o: o, began: o.Now(),
+		r: restorer{topic: o.Topic, partition: o.Partition, follow: follow, hang: o.HangDeadline, relist: o.Relist}}
+	cp, has := s.Checkpoint()
+	_, left := s.Stale()
+	var ev event = evStart{cp: cp, has: has, left: left}
+	for {
+		cmd := sh.r.step(o.Now(), ev)
+		sh.report(cmd)
+		if cmd.kind == cmdFail {
+			return sh.outcome(), cmd.err
+		}
+		var err error
+		if ev, err = sh.do(ctx, cmd); err != nil {
+			return sh.outcome(), err
+		}
+		if cmd.kind == cmdReady && !follow {
+			return sh.outcome(), nil
+		}
+	}
+}
+
+// report tells the observer what a command carries.
+func (sh *shell) report(c command) {
+	if c.plan != nil {
+		sh.out.Plan = *c.plan
+		if f := sh.o.Observer.Planned; f != nil {
+			f(*c.plan)
+		}
+	}
+	if c.reset != nil {
+		if isReset(c.reset) {
+			sh.out.Resets++
+		}
+		if f := sh.o.Observer.Reset; f != nil {
+			f(c.reset)
+		}
+	}
+}
+
+func (sh *shell) outcome() Outcome {
+	out := sh.out
+	out.Position, out.End = sh.r.cp.Position, max(sh.r.end, sh.r.high)
+	out.Unproven = sh.r.unproven
+	out.Took = sh.o.Now().Sub(sh.began)
+	return out
+}
+
+// do carries out one command. Its errors end the restore: trouble with the store, or ctx.
+func (sh *shell) do(ctx context.Context, c command) (event, error) {
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("state: restore %s/%d: %w", sh.o.Topic, sh.o.Partition, context.Cause(ctx))
+	}
+	switch c.kind {
+	case cmdList:
+		return sh.list(ctx)
+	case cmdFetch:
+		return sh.fetch(ctx, c.position)
+	case cmdWait:
+		return evTick{}, sleep(ctx, c.wait)
+	}
+	return evDone{}, sh.change(c)
+}
+
+func (sh *shell) list(ctx context.Context) (event, error) {
+	b, err := sh.l.Bounds(ctx)
+	if err != nil {
+		return evFailed{err}, nil
+	}
+	return evBounds{b}, nil
+}
+
+func (sh *shell) fetch(ctx context.Context, position int64) (event, error) {
+	rs, err := sh.l.Fetch(ctx, position)
+	if _, ok := errors.AsType[*OutOfRangeError](err); ok {
+		return evOutOfRange{}, nil
+	}
+	if err != nil {
+		return evFailed{err}, nil
+	}
+	return evRecords{rs}, nil
+}
+
+// sleep waits; that ctx ended meanwhile shows at the next command.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+	return nil
+}
+
+// change carries out what changes the store.
+func (sh *shell) change(c command) error {
+	switch c.kind {
+	case cmdBegin:
+		sh.batch.Reset()
+		sh.cp, sh.dirty = c.cp, true // an empty log leaves a checkpoint too
+		return sh.s.Rebuild(c.plan.Cause, c.plan.Quarantine)
+	case cmdApply:
+		return sh.apply(c)
+	case cmdSweep:
+		return sh.sweep(c.below)
+	case cmdSwap:
+		if err := sh.flush(); err != nil {
+			return err
+		}
+		return sh.s.Swap()
+	}
+	if err := sh.flush(); err != nil { // cmdReady
+		return err
+	}
+	if f := sh.o.Observer.Ready; f != nil {
+		f(sh.outcome())
+	}
+	return nil
+}
+
+// apply puts records into the batch and writes it when it is big enough or wanted now. What is applied and the
+// checkpoint that says so are always one batch (R15).
+func (sh *shell) apply(c command) error {
+	for i := range c.apply.Records {
+		rec := &c.apply.Records[i]
+		switch {
+		case rec.Key == nil:
+			sh.out.NullKeys++
+			continue
+		case rec.Value == nil:
+			sh.batch.Delete(rec.Key)
+			sh.out.Deletes++
+		default:
+			sh.batch.Put(rec.Key, rec.Value, rec.Offset, rec.Timestamp)
+		}
+		sh.out.Records++
+		sh.out.Bytes += int64(len(rec.Key) + len(rec.Value))
+	}
+	sh.cp, sh.dirty = c.cp, true
+	if c.flush || sh.batch.Bytes() >= sh.o.BatchBytes {
+		if err := sh.flush(); err != nil {
+			return err
+		}
+	}
+	if f := sh.o.Observer.Progress; f != nil && c.apply.Next > c.apply.Position {
+		f(sh.outcome())
+	}
+	return nil
+}
+
+func (sh *shell) flush() error {
+	if !sh.dirty {
+		return nil
+	}
+	sh.batch.SetCheckpoint(sh.cp)
+	if err := sh.s.Write(&sh.batch); err != nil {
+		return err
+	}
+	sh.batch.Reset()
+	sh.dirty = false
+	return nil
+}
+
+func (sh *shell) sweep(below int64) error {
+	if err := sh.flush(); err != nil {
+		return err
+	}
+	n, err := sh.s.Sweep(below)
+	sh.out.Swept += n
+	if f := sh.o.Observer.Swept; f != nil && n > 0 {
+		f(n)
+	}
+	return err
+}

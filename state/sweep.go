@@ -1,0 +1,51 @@
+package state
+
+// sweepBatch bounds the deletes written at a time.
+const sweepBatch = 256 << 10
+
+// Sweep removes the rows below a log start. The checkpoint names the new log start only in the last batch, so that a
+// crash in between leads to another sweep.
+func (d *disk) Sweep(below int64) (int, error) {
+	d.writer.Lock()
+	defer d.writer.Unlock()
+	if err := d.writable(); err != nil {
+		return 0, err
+	}
+	g := d.target()
+	if g == nil {
+		return 0, nil
+	}
+	it := g.iterate(nil, nil)
+	defer it.Close()
+	var b Batch
+	swept := 0
+	for it.Next() {
+		if it.Row().Offset >= below {
+			continue
+		}
+		b.Delete(it.Key())
+		swept++
+		if b.Bytes() >= sweepBatch {
+			if err := d.write(&b); err != nil {
+				return swept, err
+			}
+			b.Reset()
+		}
+	}
+	if err := d.noteDamage(it.Err()); err != nil {
+		return swept, err
+	}
+	return swept, d.finishSweep(&b, g, below)
+}
+
+func (d *disk) finishSweep(b *Batch, g *generation, below int64) error {
+	cp, ok := g.known()
+	if ok && below > cp.LogStart {
+		cp.LogStart = below
+		b.SetCheckpoint(cp)
+	}
+	if !b.has && b.Len() == 0 {
+		return nil
+	}
+	return d.write(b)
+}

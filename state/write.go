@@ -1,0 +1,211 @@
+package state
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+)
+
+// Write writes the batch with its checkpoint.
+func (d *disk) Write(b *Batch) error {
+	d.writer.Lock()
+	defer d.writer.Unlock()
+	return d.write(b)
+}
+
+func (d *disk) write(b *Batch) error {
+	if err := d.writable(); err != nil {
+		return err
+	}
+	g, err := d.ensureTarget()
+	if err == nil {
+		err = g.write(b, d.next == nil)
+	}
+	return d.failedBy(d.noteDamage(err))
+}
+
+// writable refuses writes to a store that is closed or has failed: a batch that may or may not be on disk must not be
+// followed by others.
+func (d *disk) writable() error {
+	if d.closed {
+		return ErrClosed
+	}
+	if d.failed != nil {
+		return fmt.Errorf("state: the store takes no writes since it failed: %w", d.failed)
+	}
+	return nil
+}
+
+func (d *disk) failedBy(err error) error {
+	if err != nil {
+		d.failed = err
+	}
+	return err
+}
+
+// ensureTarget gives the generation to write to; the very first write makes one without a rebuild.
+func (d *disk) ensureTarget() (*generation, error) {
+	if g := d.target(); g != nil {
+		return g, nil
+	}
+	g, err := d.create()
+	if err != nil {
+		return nil, err
+	}
+	if err := d.makeCurrent(g); err != nil {
+		return nil, errors.Join(err, g.close())
+	}
+	return g, nil
+}
+
+func (d *disk) create() (*generation, error) {
+	dir := filepath.Join(d.dir, generationName(d.nextNum))
+	d.nextNum++
+	return createGeneration(d.o.FS, dir, d.cfg)
+}
+
+// makeCurrent makes g, whose files are synced, the current generation on disk and then in memory.
+func (d *disk) makeCurrent(g *generation) error {
+	for _, dir := range []string{g.dir, d.dir} {
+		if err := d.o.FS.SyncDir(dir); err != nil {
+			return fmt.Errorf("state: sync %s: %w", dir, err)
+		}
+	}
+	if err := d.writeCurrent(g.name); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.current, d.next, d.cause, d.stale = g, nil, "", false
+	return nil
+}
+
+// Rebuild begins a new generation.
+func (d *disk) Rebuild(cause string, quarantine bool) error {
+	d.writer.Lock()
+	defer d.writer.Unlock()
+	if err := d.writable(); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	d.cause, d.stale = cause, true
+	d.mu.Unlock()
+	if err := d.dropNext(); err != nil {
+		return d.failedBy(err)
+	}
+	g, err := d.create()
+	if err != nil {
+		return d.failedBy(err)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.next, d.aside = g, d.aside || quarantine
+	return nil
+}
+
+// dropNext removes an unfinished rebuild.
+func (d *disk) dropNext() error {
+	g := d.next
+	if g == nil {
+		return nil
+	}
+	d.mu.Lock()
+	d.next = nil
+	d.mu.Unlock()
+	if err := g.close(); err != nil {
+		return err
+	}
+	if err := d.o.FS.RemoveAll(g.dir); err != nil {
+		return fmt.Errorf("state: remove unfinished generation: %w", err)
+	}
+	return nil
+}
+
+// Swap makes the new generation the current one.
+func (d *disk) Swap() error {
+	d.writer.Lock()
+	defer d.writer.Unlock()
+	if err := d.writable(); err != nil {
+		return err
+	}
+	if d.next == nil {
+		return nil
+	}
+	g, err := d.settle(d.next)
+	if err != nil {
+		return d.failedBy(err)
+	}
+	old, cause, aside := d.current, d.cause, d.aside
+	if err := d.makeCurrent(g); err != nil {
+		return d.failedBy(errors.Join(err, g.close()))
+	}
+	d.aside = false
+	if old != nil {
+		d.retire(old, cause, aside)
+	}
+	return nil
+}
+
+// settle makes every write of g durable: its writes were not synced. Closing and opening again replays the journal
+// into synced tables, which goleveldb offers no other safe way for, and checks the flush numbers at once.
+func (d *disk) settle(g *generation) (*generation, error) {
+	if err := g.close(); err != nil {
+		return nil, err
+	}
+	settled, err := openGeneration(d.o.FS, g.dir, d.cfg)
+	if err != nil {
+		return nil, err
+	}
+	if settled.flush != g.flush {
+		err := &DamageError{Dir: g.dir, Err: fmt.Errorf("flush %d was written, %d is there", g.flush, settled.flush)}
+		return nil, errors.Join(err, settled.close())
+	}
+	return settled, nil
+}
+
+// retire closes the replaced generation when its last iterator is closed, and then removes it or sets it aside.
+// Trouble here is logged: the new generation is current, and the next Open removes what is left.
+func (d *disk) retire(old *generation, cause string, aside bool) {
+	d.mu.Lock()
+	d.retired[old] = true
+	d.mu.Unlock()
+	old.retire(func() {
+		d.mu.Lock()
+		delete(d.retired, old)
+		d.mu.Unlock()
+		err := old.close()
+		if err == nil && aside {
+			err = d.quarantine(old.name, errors.New(cause))
+		}
+		if err == nil && !aside {
+			err = d.o.FS.RemoveAll(old.dir)
+		}
+		if err != nil {
+			d.o.Logger.Warn("cannot remove a replaced generation", "dir", old.dir, "error", err)
+		}
+	})
+}
+
+// Close closes the store.
+func (d *disk) Close() error {
+	d.writer.Lock()
+	defer d.writer.Unlock()
+	d.mu.Lock()
+	if d.closed {
+		d.mu.Unlock()
+		return nil
+	}
+	d.closed = true
+	open := []*generation{d.current, d.next}
+	for g := range d.retired {
+		open = append(open, g)
+	}
+	d.mu.Unlock()
+	var err error
+	for _, g := range open {
+		if g != nil {
+			err = errors.Join(err, g.close())
+		}
+	}
+	return err
+}
