@@ -8,11 +8,12 @@ import (
 	"path/filepath"
 	"strconv"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/tarnstream/tarn/internal/bubbletest"
 )
 
 func TestLostAtRunTimeAndBackOnTheSameAddress(t *testing.T) {
@@ -169,7 +170,7 @@ func TestReloadThatFailsCanBeRepeated(t *testing.T) {
 }
 
 func TestVirtualHourOfLongPolls(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		b, err := Start(Virtual(), Brokers(3))
 		require.NoError(t, err)
 		require.NoError(t, b.CreateTopic("t", 1, map[string]string{"cleanup.policy": "compact"}))

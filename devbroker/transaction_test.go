@@ -2,10 +2,11 @@ package devbroker
 
 import (
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/tarnstream/tarn/internal/bubbletest"
 )
 
 func TestR08_R11_MarkersEndTheLogAndAbortedRecordsAreNotRead(t *testing.T) {
@@ -56,7 +57,7 @@ func TestBeginAgainAbortsTheOlder(t *testing.T) {
 }
 
 func TestR13_HangingTransactionEndsAtItsTimeout(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		b, err := Start(Virtual())
 		require.NoError(t, err)
 		defer b.Close()

@@ -1,0 +1,285 @@
+package kafka
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/IBM/sarama"
+)
+
+// Client holds the connections and what metadata said last. It starts no goroutine and touches no network before its
+// first call. Many goroutines may use it.
+type Client struct {
+	conf *sarama.Config
+	dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	log  *slog.Logger
+
+	mu        sync.Mutex
+	closed    bool
+	seeds     []string
+	nodes     map[int32]string // address by broker id
+	control   int32            // the controller's id, -1 unknown
+	clusterID string
+	topics    map[string]Topic
+	coords    map[string]int32 // group -> broker id
+	conns     map[connKey]*conn
+	checked   map[string]bool // addresses whose versions were found good
+	failed    map[string]bool // addresses that did not answer last time: they are tried last
+}
+
+// NewClient checks cfg and makes a Client.
+func NewClient(cfg Config) (*Client, error) {
+	if len(cfg.Brokers) == 0 {
+		return nil, errors.New("kafka: no broker address given")
+	}
+	for _, b := range cfg.Brokers {
+		if _, _, err := net.SplitHostPort(b); err != nil {
+			return nil, fmt.Errorf("kafka: broker address %q is not host:port: %w", b, err)
+		}
+	}
+	conf, ignored := cfg.saramaConfig()
+	if err := conf.Validate(); err != nil {
+		return nil, fmt.Errorf("kafka: sarama config: %w", err)
+	}
+	c := &Client{conf: conf, dial: cfg.Dial, log: cmp.Or(cfg.Logger, slog.Default()), seeds: slices.Clone(cfg.Brokers),
+		nodes: map[int32]string{}, control: -1, topics: map[string]Topic{}, coords: map[string]int32{},
+		conns: map[connKey]*conn{}, checked: map[string]bool{}, failed: map[string]bool{}}
+	if len(ignored) > 0 {
+		c.log.Warn("sarama config fields mean nothing to tarn", "fields", ignored)
+	}
+	if c.dial == nil {
+		c.dial = netDialer(conf)
+	}
+	return c, nil
+}
+
+func netDialer(conf *sarama.Config) func(context.Context, string, string) (net.Conn, error) {
+	if conf.Net.Proxy.Enable {
+		d := conf.Net.Proxy.Dialer
+		return func(_ context.Context, network, addr string) (net.Conn, error) { return d.Dial(network, addr) }
+	}
+	d := &net.Dialer{Timeout: conf.Net.DialTimeout, KeepAlive: conf.Net.KeepAlive, LocalAddr: conf.Net.LocalAddr}
+	return d.DialContext
+}
+
+// Close closes every connection; requests under way fail. It is idempotent.
+func (c *Client) Close() {
+	c.mu.Lock()
+	c.closed = true
+	conns := c.conns
+	c.conns = map[connKey]*conn{}
+	c.mu.Unlock()
+	for _, k := range conns {
+		k.shut()
+	}
+}
+
+// shut closes a connection: the request under way on it fails.
+func (c *conn) shut() {
+	if w := c.wire.Load(); w != nil {
+		w.close()
+	}
+	c.sem <- struct{}{}
+	c.discard()
+	<-c.sem
+}
+
+func (c *Client) isClosed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closed
+}
+
+// ClusterID is what metadata said last, empty before the first answer.
+func (c *Client) ClusterID() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.clusterID
+}
+
+// onNode runs fn on the connection of that purpose and owner to a broker known from metadata.
+// It fails with *Error (retriable) where the broker is not known.
+func (c *Client) onNode(ctx context.Context, node int32, p Purpose, owner any, fn func(*sarama.Broker) error) error {
+	c.mu.Lock()
+	addr, ok := c.nodes[node]
+	c.mu.Unlock()
+	if !ok {
+		return &Error{Code: int16(sarama.ErrBrokerNotAvailable), Request: string(p), Partition: -1, Detail: fmt.Sprintf("broker %d", node)}
+	}
+	return c.onAddr(ctx, connKey{addr, p, owner}, fn)
+}
+
+func (c *Client) onAddr(ctx context.Context, key connKey, fn func(*sarama.Broker) error) error {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return ErrClosed
+	}
+	k := c.conns[key]
+	if k == nil {
+		k = &conn{client: c, key: key, sem: make(chan struct{}, 1)}
+		c.conns[key] = k
+	}
+	c.mu.Unlock()
+	return k.do(ctx, fn)
+}
+
+// release closes the connections of one owner, when it is done.
+func (c *Client) release(owner any) {
+	c.mu.Lock()
+	var mine []*conn
+	for key, k := range c.conns {
+		if key.owner == owner {
+			mine = append(mine, k)
+			delete(c.conns, key)
+		}
+	}
+	c.mu.Unlock()
+	for _, k := range mine {
+		k.shut()
+	}
+}
+
+// metadataTimeout is how long one broker may take for metadata before another is asked: one that hangs must not keep
+// the partitions of all others from their leaders.
+const metadataTimeout = 5 * time.Second
+
+// onAny tries fn on each known address, the known brokers first and those that did not answer last time last, until one
+// answers.
+func (c *Client) onAny(ctx context.Context, p Purpose, fn func(*sarama.Broker) error) error {
+	failed := &UnreachableError{}
+	for _, addr := range c.addrs() {
+		err := c.tryAddr(ctx, connKey{addr, p, nil}, fn)
+		if err == nil || ctx.Err() != nil || errors.Is(err, ErrClosed) {
+			return err
+		}
+		var v *VersionError
+		var code *Error
+		if errors.As(err, &v) || errors.As(err, &code) {
+			return err
+		}
+		failed.Addrs, failed.Causes = append(failed.Addrs, addr), append(failed.Causes, err)
+	}
+	return failed
+}
+
+func (c *Client) tryAddr(ctx context.Context, key connKey, fn func(*sarama.Broker) error) error {
+	if key.purpose == ForMetadata {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, metadataTimeout)
+		defer cancel()
+	}
+	err := c.onAddr(ctx, key, fn)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err == nil {
+		delete(c.failed, key.addr)
+	} else {
+		c.failed[key.addr] = true
+	}
+	return err
+}
+
+func (c *Client) addrs() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var out []string
+	for _, a := range c.nodes {
+		out = append(out, a)
+	}
+	slices.Sort(out)
+	for _, a := range c.seeds {
+		if !slices.Contains(out, a) {
+			out = append(out, a)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b string) int {
+		switch {
+		case c.failed[a] == c.failed[b]:
+			return 0
+		case c.failed[a]:
+			return 1
+		}
+		return -1
+	})
+	return out
+}
+
+// Connect waits until a broker answers or ctx ends; then the error names every address and why it did not answer.
+func (c *Client) Connect(ctx context.Context, topics ...string) error {
+	var last error
+	for wait := newBackoff(); ; {
+		_, err := c.Refresh(ctx, topics...)
+		if err == nil || errors.Is(err, ErrClosed) {
+			return err
+		}
+		if !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) {
+			last = err
+		}
+		if !retriable(err) && ctx.Err() == nil {
+			return err
+		}
+		if wait.sleep(ctx) != nil {
+			return cmp.Or(last, err)
+		}
+	}
+}
+
+// needed are the least versions tarn can work with; sarama lowers a request silently to what the broker offers.
+var needed = []struct {
+	key  int16
+	name string
+	min  int16
+}{{1, "Fetch", 12}, {2, "ListOffsets", 5}, {3, "Metadata", 10}, {8, "OffsetCommit", 7}, {9, "OffsetFetch", 7}, {11, "JoinGroup", 5},
+	{12, "Heartbeat", 3}, {13, "LeaveGroup", 3}, {14, "SyncGroup", 3}, {28, "TxnOffsetCommit", 3}}
+
+func (c *Client) checkVersions(addr string, b *sarama.Broker) error {
+	c.mu.Lock()
+	done := c.checked[addr]
+	c.mu.Unlock()
+	if done {
+		return nil
+	}
+	res, err := b.ApiVersions(&sarama.ApiVersionsRequest{Version: 3, ClientSoftwareName: "tarn", ClientSoftwareVersion: "1"})
+	if err != nil {
+		return err
+	}
+	has := map[int16]int16{}
+	for _, k := range res.ApiKeys {
+		has[k.ApiKey] = k.MaxVersion
+	}
+	for _, n := range needed {
+		if v, ok := has[n.key]; !ok || v < n.min {
+			return &VersionError{Addr: addr, Request: n.name, Need: n.min, Has: v}
+		}
+	}
+	c.mu.Lock()
+	c.checked[addr] = true
+	c.mu.Unlock()
+	return nil
+}
+
+// backoff is the wait between attempts: 20 ms, doubled up to 1 s.
+type backoff struct{ next time.Duration }
+
+func newBackoff() *backoff { return &backoff{next: 20 * time.Millisecond} }
+
+// sleep waits, or gives ctx's cause.
+func (b *backoff) sleep(ctx context.Context) error {
+	t := time.NewTimer(b.next)
+	defer t.Stop()
+	b.next = min(2*b.next, time.Second)
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

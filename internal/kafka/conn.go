@@ -1,0 +1,196 @@
+package kafka
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/IBM/sarama"
+)
+
+// Purpose separates connections to one broker that must not wait for each other.
+type Purpose string
+
+// The purposes. Requests of one purpose to one broker are answered one after the other.
+const (
+	ForMetadata Purpose = "metadata"
+	ForAdmin    Purpose = "admin"
+	ForFetch    Purpose = "fetch"
+	ForOffsets  Purpose = "offsets" // ListOffsets
+	ForProduce  Purpose = "produce"
+	ForJoin     Purpose = "join" // join, sync and heartbeat
+	ForCommit   Purpose = "commit"
+)
+
+type connKey struct {
+	addr    string
+	purpose Purpose
+	// owner separates the connections of readers, producers and members that share a Client.
+	owner any
+}
+
+// conn is one connection. sem is its lock: a channel, so that waiting for it ends with a context
+// and lets virtual time pass, which a mutex does not.
+type conn struct {
+	client *Client
+	key    connKey
+	sem    chan struct{}
+	broker *sarama.Broker
+	wire   atomic.Pointer[wire] // set while a socket may be open
+}
+
+// do calls fn with the open broker. No other call uses it meanwhile. When ctx ends the socket is closed under the
+// request, so that do returns at once; fn's answer is then an error. After a transport error the connection is
+// opened afresh by the next call.
+func (c *conn) do(ctx context.Context, fn func(*sarama.Broker) error) error {
+	select {
+	case c.sem <- struct{}{}:
+		defer func() { <-c.sem }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	fresh := c.broker == nil
+	if err := c.open(ctx); err != nil {
+		return fmt.Errorf("kafka: connect to %s: %w", c.key.addr, err)
+	}
+	stop := context.AfterFunc(ctx, c.wire.Load().close)
+	err := fn(c.broker)
+	if !stop() { // the socket is gone, whatever the answer was
+		c.discard()
+		if err != nil {
+			return context.Cause(ctx)
+		}
+		return nil
+	}
+	var code sarama.KError
+	if err != nil && !errors.As(err, &code) {
+		c.discard()
+	}
+	if fresh && errors.Is(err, io.EOF) {
+		return explain(err, c.client.conf)
+	}
+	return err
+}
+
+func (c *conn) open(ctx context.Context) error {
+	if c.broker != nil {
+		return nil
+	}
+	w := newWire(ctx, c.client.dial)
+	c.wire.Store(w)
+	if c.client.isClosed() { // asked after the wire can be seen, so that either Close closes it or we see Close
+		w.close()
+		return ErrClosed
+	}
+	conf := *c.client.conf
+	conf.Net.Proxy.Enable, conf.Net.Proxy.Dialer = true, w
+	if c.key.purpose == ForJoin { // a join waits for the other members; Membership bounds each request by its context
+		conf.Net.ReadTimeout = 24 * time.Hour
+	}
+	b := sarama.NewBroker(c.key.addr)
+	stop := context.AfterFunc(ctx, w.close)
+	defer stop()
+	if err := b.Open(&conf); err != nil {
+		return err
+	}
+	if ok, err := b.Connected(); err != nil || !ok {
+		if err == nil {
+			err = sarama.ErrNotConnected
+		}
+		w.close()
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return explain(err, &conf)
+	}
+	c.broker = b
+	if err := c.client.checkVersions(c.key.addr, b); err != nil {
+		c.discard()
+		return err
+	}
+	return nil
+}
+
+// explain adds what the user can do about an error at the start of a connection.
+func explain(err error, conf *sarama.Config) error {
+	var record tls.RecordHeaderError
+	ended := errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+	closed := errors.Is(err, io.EOF)
+	useTLS, sasl := conf.Net.TLS.Enable, conf.Net.SASL.Enable
+	switch {
+	case errors.As(err, &record):
+		return fmt.Errorf("the port does not speak TLS: %w", err)
+	case useTLS && (ended || closed):
+		return fmt.Errorf("no end to the TLS or SASL handshake, the port may not speak TLS: %w", err)
+	case sasl && errors.Is(err, sarama.ErrSASLAuthenticationFailed):
+		return fmt.Errorf("SASL %s refused user %q: %w", conf.Net.SASL.Mechanism, conf.Net.SASL.User, err)
+	case sasl && closed:
+		return fmt.Errorf("the broker closed the connection, it may have refused SASL %s of user %q: %w", conf.Net.SASL.Mechanism, conf.Net.SASL.User, err)
+	case closed:
+		return fmt.Errorf("the broker closed the connection, it may ask for TLS or SASL: %w", err)
+	}
+	return err
+}
+
+// discard drops the connection; the next use opens another.
+func (c *conn) discard() {
+	if c.broker == nil {
+		return
+	}
+	c.wire.Load().close()
+	_ = c.broker.Close() // the socket is closed: only sarama's own goroutine is waited for
+	c.broker = nil
+}
+
+// wire is the dialer handed to sarama; it remembers the socket, because sarama's own Close waits for answers.
+type wire struct {
+	ctx    context.Context // of the dial under way
+	cancel context.CancelFunc
+	dial   func(ctx context.Context, network, addr string) (net.Conn, error)
+
+	mu     sync.Mutex
+	socket net.Conn
+	closed bool
+}
+
+func newWire(ctx context.Context, dial func(ctx context.Context, network, addr string) (net.Conn, error)) *wire {
+	w := &wire{dial: dial}
+	w.ctx, w.cancel = context.WithCancel(ctx)
+	return w
+}
+
+// Dial implements proxy.Dialer.
+func (w *wire) Dial(network, addr string) (net.Conn, error) {
+	s, err := w.dial(w.ctx, network, addr)
+	var known net.Error
+	if err != nil && !errors.As(err, &known) { // whatever a dialer says, the next attempt may succeed
+		err = &net.OpError{Op: "dial", Net: network, Err: err}
+	}
+	if err != nil {
+		return nil, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		_ = s.Close()
+		return nil, net.ErrClosed
+	}
+	w.socket = s
+	return s, nil
+}
+
+func (w *wire) close() {
+	w.cancel()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.closed = true
+	if w.socket != nil {
+		_ = w.socket.Close()
+	}
+}

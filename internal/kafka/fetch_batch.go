@@ -1,0 +1,188 @@
+package kafka
+
+import (
+	"encoding/binary"
+	"errors"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/IBM/sarama"
+
+	"github.com/tarnstream/tarn/state"
+)
+
+// chunk is what one answer brought of one partition, as sarama decoded it. It is turned into records by the goroutine
+// that polls, so that the broker's loop goes on fetching.
+type chunk struct {
+	position, next int64
+	batches        []*sarama.Records
+	aborted        []*sarama.AbortedTransaction
+	ends           logEnds
+	bytes          int64
+	err            error
+}
+
+// newChunk looks at a block of an answer that was asked for at position. next is above position only by what was
+// received. short tells that nothing but an incomplete batch came.
+func newChunk(b *sarama.FetchResponseBlock, position int64) (c chunk, short bool) {
+	c = chunk{position: position, next: position, aborted: b.AbortedTransactions,
+		ends: logEnds{b.LogStartOffset, b.LastStableOffset, b.HighWaterMarkOffset}}
+	for i, set := range b.RecordsSet {
+		batch := set.RecordBatch
+		if batch == nil {
+			c.err = errOldFormat
+			return c, false
+		}
+		if batch.PartialTrailingRecord {
+			b.RecordsSet = b.RecordsSet[:i]
+			short = true
+			break
+		}
+		c.next = max(c.next, after(batch.LastOffset()))
+		c.bytes += sizeOf(batch)
+	}
+	c.batches = b.RecordsSet
+	if len(c.batches) == 0 && !short {
+		// Batches that compaction has emptied are counted here and nowhere else. Behind an incomplete batch sarama
+		// counts that one too, and it was not received: only an answer with nothing else in it can be trusted.
+		if hidden, ok := hiddenNext(b); ok {
+			c.next = max(c.next, hidden)
+		}
+		short = b.Partial && c.next == position
+	}
+	return c, short && c.next == position
+}
+
+var errOldFormat = errors.New("it has the message format of before Kafka 0.11")
+
+func sizeOf(b *sarama.RecordBatch) (size int64) {
+	for _, r := range b.Records {
+		size += int64(len(r.Key) + len(r.Value))
+	}
+	return size
+}
+
+// hiddenNext is the offset behind the last batch that sarama has seen in a block, emptied ones included, which it does
+// not export.
+func hiddenNext(b *sarama.FetchResponseBlock) (int64, bool) {
+	v := reflect.ValueOf(b).Elem().FieldByName("recordsNextOffset")
+	if v.Kind() != reflect.Pointer || v.IsNil() {
+		return 0, false
+	}
+	return v.Elem().Int(), true
+}
+
+// unpack makes the chunk's records: committed data at or above its position. Nothing is copied.
+func (c *chunk) unpack() state.Records {
+	out := state.Records{Position: c.position, Next: c.next, FirstEpoch: state.UnknownEpoch, LastEpoch: state.UnknownEpoch,
+		LogStart: c.ends.start, Stable: c.ends.stable, End: c.ends.end, Records: make([]state.Record, 0, c.count())}
+	filter := newAbortFilter(c.aborted)
+	var arena headerArena
+	for _, set := range c.batches {
+		b := set.RecordBatch
+		if b.LastOffset() < c.position {
+			filter.drops(b) // a marker below the position ends its transaction all the same
+			continue
+		}
+		if out.FirstEpoch == state.UnknownEpoch {
+			out.FirstEpoch = b.PartitionLeaderEpoch
+		}
+		out.LastEpoch = b.PartitionLeaderEpoch
+		drop := filter.drops(b)
+		c.unpackBatch(b, drop, &out, &arena)
+	}
+	return out
+}
+
+func (c *chunk) count() (n int) {
+	for _, set := range c.batches {
+		n += len(set.RecordBatch.Records)
+	}
+	return n
+}
+
+func (c *chunk) unpackBatch(b *sarama.RecordBatch, drop bool, out *state.Records, arena *headerArena) {
+	first, stamp := milliseconds(b.FirstTimestamp), milliseconds(b.MaxTimestamp)
+	for _, r := range b.Records {
+		offset := b.FirstOffset + r.OffsetDelta
+		if offset < c.position {
+			continue
+		}
+		out.Present++
+		if drop {
+			continue
+		}
+		if !b.LogAppendTime {
+			stamp = first
+			if first >= 0 {
+				stamp += r.TimestampDelta.Milliseconds()
+			}
+		}
+		out.Bytes += int64(len(r.Key) + len(r.Value))
+		out.Records = append(out.Records, state.Record{Key: r.Key, Value: r.Value, Offset: offset, Timestamp: stamp, Headers: arena.take(r.Headers)})
+	}
+}
+
+// milliseconds since 1970, -1 where the batch has no time.
+func milliseconds(t time.Time) int64 {
+	if t.IsZero() {
+		return -1
+	}
+	return t.UnixMilli()
+}
+
+// headerArena makes header slices out of few allocations.
+type headerArena struct{ free []state.Header }
+
+func (a *headerArena) take(in []*sarama.RecordHeader) []state.Header {
+	if len(in) == 0 {
+		return nil
+	}
+	if len(a.free) < len(in) {
+		a.free = make([]state.Header, max(256, len(in)))
+	}
+	out := a.free[:len(in):len(in)]
+	a.free = a.free[len(in):]
+	for i, h := range in {
+		out[i] = state.Header{Key: h.Key, Value: h.Value}
+	}
+	return out
+}
+
+// abortFilter tells the batches that give no records: markers, and data of transactions that were aborted. It follows
+// Kafka's own client: a transaction of the answer's list begins with the first batch that reaches its first offset and ends
+// with its producer's abort marker.
+type abortFilter struct {
+	coming []*sarama.AbortedTransaction // ascending by FirstOffset
+	active map[int64]bool               // by producer id
+}
+
+func newAbortFilter(aborted []*sarama.AbortedTransaction) abortFilter {
+	if len(aborted) == 0 {
+		return abortFilter{}
+	}
+	coming := slices.Clone(aborted)
+	slices.SortFunc(coming, func(a, b *sarama.AbortedTransaction) int { return int(min(max(a.FirstOffset-b.FirstOffset, -1), 1)) })
+	return abortFilter{coming: coming, active: map[int64]bool{}}
+}
+
+// drops takes the next batch of the answer.
+func (a *abortFilter) drops(b *sarama.RecordBatch) bool {
+	for len(a.coming) > 0 && a.coming[0].FirstOffset <= b.LastOffset() {
+		a.active[a.coming[0].ProducerID] = true
+		a.coming = a.coming[1:]
+	}
+	if b.Control {
+		if abortMarker(b) {
+			delete(a.active, b.ProducerID)
+		}
+		return true
+	}
+	return b.IsTransactional && a.active[b.ProducerID]
+}
+
+// abortMarker reads the control record's key: version, then type, where 0 is abort.
+func abortMarker(b *sarama.RecordBatch) bool {
+	return len(b.Records) > 0 && len(b.Records[0].Key) >= 4 && binary.BigEndian.Uint16(b.Records[0].Key[2:]) == 0
+}

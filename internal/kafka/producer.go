@@ -1,0 +1,196 @@
+package kafka
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/tarnstream/tarn/internal/task"
+	"github.com/tarnstream/tarn/state"
+)
+
+// The defaults of a ProducerConfig.
+const (
+	// DefaultBatchBytes stays below Kafka's default max.message.bytes of 1048588.
+	DefaultBatchBytes = 1_000_000
+	// DefaultDelivery is the delivery deadline.
+	DefaultDelivery = 2 * time.Minute
+	// defaultRecordLimit is Kafka's own default of max.message.bytes, believed until Prepare was told otherwise.
+	defaultRecordLimit = 1<<20 + 12
+)
+
+// ProducerConfig says how a Producer sends. The zero value is good.
+type ProducerConfig struct {
+	// MaxBatchBytes bounds a record batch before compression. Default DefaultBatchBytes; a topic's own
+	// max.message.bytes, where Prepare has read it, bounds it too.
+	MaxBatchBytes int
+	// Compression is None by default.
+	Compression Compression
+	// Timeout is how long one Produce call tries in all. Default DefaultDelivery.
+	Timeout time.Duration
+	// Logger defaults to the Client's.
+	Logger *slog.Logger
+}
+
+// OutRecord is one record to produce. A nil Key or Value is Kafka's null.
+type OutRecord struct {
+	Key, Value []byte
+	Headers    []state.Header
+	// Timestamp is in milliseconds since 1970.
+	Timestamp int64
+	// Offset is where the record is in the log, filled in by Produce; state.UnknownOffset where it is not acknowledged.
+	Offset int64
+}
+
+// OutBatch is what one Produce call sends to one partition, in order.
+type OutBatch struct {
+	Topic     string
+	Partition int32
+	Records   []OutRecord
+}
+
+// Producer sends records idempotently with acks=all: whatever is asked again, a record is in the log once, and the
+// records of a partition are in the order they were given.
+//
+// The naive way is to send again what was not acknowledged. It fails in two places: a batch whose answer was lost is
+// there twice, and a batch that was refused comes after its successor. So every batch carries the producer id, an epoch
+// and the partition's next sequence number, there is one batch a partition and one request a broker in flight, and a batch
+// that may be in the log already is only ever sent again as it was: same records, same numbers. The broker then
+// answers with the first one's offset. Numbers are given up for new ones (a raised epoch) only when the outcome of all
+// that carried the old ones is known, or when the caller has been told that it is not (ProduceError.Unknown).
+//
+// Transactions have their place: InitProducerID is one command of the run, and the request's id and the batch's flag are
+// set in one function each.
+type Producer struct {
+	client *Client
+	conf   ProducerConfig
+	log    *slog.Logger
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+
+	lock chan struct{} // held by the Produce call at work; it guards seqs and free
+	seqs sequences
+	free []*arena
+
+	mu     sync.Mutex
+	limits map[string]int // max.message.bytes by topic
+}
+
+// NewProducer makes a Producer. It touches no network before the first Produce. Close it when it is no more needed.
+func (c *Client) NewProducer(cfg ProducerConfig) *Producer {
+	cfg.MaxBatchBytes = cmp.Or(cfg.MaxBatchBytes, DefaultBatchBytes)
+	cfg.Timeout = cmp.Or(cfg.Timeout, DefaultDelivery)
+	ctx, cancel := context.WithCancelCause(context.Background())
+	return &Producer{client: c, conf: cfg, log: cmp.Or(cfg.Logger, c.log), ctx: ctx, cancel: cancel,
+		lock: make(chan struct{}, 1), seqs: newSequences(), limits: map[string]int{}}
+}
+
+// Close ends the Produce call under way with ErrClosed and closes the producer's connections. It is idempotent.
+func (p *Producer) Close() {
+	p.cancel(ErrClosed)
+	p.lock <- struct{}{}
+	defer func() { <-p.lock }()
+	p.client.release(p)
+}
+
+// Prepare reads the topics' max.message.bytes, which bounds batches and MaxRecordBytes from then on.
+func (p *Producer) Prepare(ctx context.Context, topics ...string) error {
+	configs, err := p.client.TopicConfigs(ctx, topics...)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for topic, conf := range configs {
+		var n int
+		if _, err := fmt.Sscan(conf["max.message.bytes"], &n); err == nil && n > 0 {
+			p.limits[topic] = n
+		}
+	}
+	return nil
+}
+
+// MaxRecordBytes is what EncodedSize of a record may be at most for the topic to take it uncompressed: its
+// max.message.bytes as Prepare has read it, else Kafka's default. It asks no broker.
+func (p *Producer) MaxRecordBytes(topic string) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return cmp.Or(p.limits[topic], defaultRecordLimit)
+}
+
+// Produce sends all batches and returns when every record is acknowledged, its Offset filled in. Records of one
+// partition go in order, split into record batches by size; partitions go in parallel.
+//
+// Retriable trouble is tried again, with fresh metadata and a growing wait, until Timeout or ctx ends. Otherwise the
+// error is the first failed partition's *ProduceError; the other partitions' records are still sent where possible.
+// In either case a record whose Offset is state.UnknownOffset is not acknowledged. What it holds must not
+// be changed before Produce returns. Calls from several goroutines go one after the other.
+func (p *Producer) Produce(ctx context.Context, batches []OutBatch) error {
+	for _, b := range batches {
+		for i := range b.Records {
+			b.Records[i].Offset = state.UnknownOffset
+		}
+	}
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	defer context.AfterFunc(p.ctx, func() { end(ErrClosed) })()
+	select {
+	case p.lock <- struct{}{}:
+		defer func() { <-p.lock }()
+	case <-ctx.Done():
+		return fmt.Errorf("kafka: produce: %w", context.Cause(ctx))
+	}
+	if err := context.Cause(ctx); err != nil {
+		return fmt.Errorf("kafka: produce: %w", err)
+	}
+	ctx, stop := context.WithTimeoutCause(ctx, p.conf.Timeout, fmt.Errorf("not acknowledged within %v: %w", p.conf.Timeout, context.DeadlineExceeded))
+	defer stop()
+	r := newRun(p, batches)
+	defer r.close()
+	p.drive(ctx, r)
+	return r.err()
+}
+
+// drive is the shell around a run: it performs the run's commands, each in a goroutine, and gives it their outcomes.
+func (p *Producer) drive(ctx context.Context, r *run) {
+	g := task.New(ctx)
+	events := make(chan event, len(r.lanes)+2) // room for every command there can be: a goroutine never waits to report
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for flying := 0; !r.finished() && g.Context().Err() == nil; {
+		for _, c := range r.next(time.Now()) {
+			flying++
+			g.Go("produce", func(ctx context.Context) error {
+				events <- p.perform(ctx, c)
+				return nil
+			})
+		}
+		timer.Reset(r.wait(time.Now(), flying))
+		select {
+		case e := <-events:
+			flying--
+			r.apply(e, time.Now())
+		case <-timer.C:
+		case <-g.Context().Done():
+		}
+	}
+	cause := context.Cause(ctx)
+	if cause != nil {
+		g.Stop(cause)
+	}
+	if err := g.Wait(); err != nil {
+		cause = cmp.Or(cause, err)
+	}
+	close(events)
+	for e := range events {
+		r.apply(e, time.Now())
+	}
+	r.expire(cause)
+}
+
+// errNoAnswer stands for a partition that an answer leaves out.
+var errNoAnswer = errors.New("kafka: the broker's answer leaves the partition out")

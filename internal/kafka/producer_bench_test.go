@@ -1,0 +1,44 @@
+package kafka_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tarnstream/tarn/internal/kafka"
+)
+
+// load makes n records of 100 bytes for each of four partitions.
+func load(n int) []kafka.OutBatch {
+	batches := make([]kafka.OutBatch, 4)
+	for p := range batches {
+		batches[p] = kafka.OutBatch{Topic: "load", Partition: int32(p), Records: make([]kafka.OutRecord, n)}
+		for i := range batches[p].Records {
+			batches[p].Records[i] = kafka.OutRecord{Key: []byte("key-00000"), Value: make([]byte, 100), Timestamp: time.Now().UnixMilli()}
+		}
+	}
+	return batches
+}
+
+// BenchmarkProduce is a commit's worth of records, 100 bytes each, to four partitions of an embedded broker over TCP. Its time and
+// allocations are the broker's too.
+func BenchmarkProduce(b *testing.B) {
+	bench := newBench(b)
+	require.NoError(b, bench.broker.CreateTopic("load", 4, map[string]string{"retention.bytes": "1000000"}))
+	p := bench.producer(kafka.ProducerConfig{})
+	batches := load(10_000)
+	require.NoError(b, p.Produce(b.Context(), batches))
+	b.ReportAllocs()
+	records := 0
+	for i := 0; b.Loop(); i++ {
+		require.NoError(b, p.Produce(b.Context(), batches))
+		records += 40_000
+		if i%50 == 49 { // the broker keeps its data in memory
+			b.StopTimer()
+			require.NoError(b, bench.client.DeleteRecords(b.Context(), "load", map[int32]int64{0: -1, 1: -1, 2: -1, 3: -1}))
+			b.StartTimer()
+		}
+	}
+	b.ReportMetric(float64(records)/b.Elapsed().Seconds(), "records/s")
+}

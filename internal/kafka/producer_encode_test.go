@@ -1,0 +1,80 @@
+package kafka
+
+import (
+	"testing"
+	"time"
+
+	"github.com/IBM/sarama"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tarnstream/tarn/state"
+)
+
+// BenchmarkProduceEncode is the producer's own part: cut, stamp, build and encode batches, without a broker.
+func BenchmarkProduceEncode(b *testing.B) {
+	p := modelProducerFor(b, DefaultBatchBytes)
+	p.seqs.id = 1
+	records := make([]OutRecord, 10_000)
+	for i := range records {
+		records[i] = OutRecord{Key: []byte("key-00000"), Value: make([]byte, 100), Timestamp: int64(1_700_000_000_000 + i)}
+	}
+	w := &countingConn{}
+	broker, err := w.open()
+	require.NoError(b, err)
+	defer func() { _ = broker.Close() }()
+	b.ReportAllocs()
+	sent := 0
+	for b.Loop() {
+		r := newRun(p, []OutBatch{{Topic: "t", Records: records}})
+		r.leader = func(laneKey) (int32, bool) { return 0, true }
+		l := r.lanes[0]
+		for !l.done() {
+			require.True(b, r.prepare(l))
+			require.NoError(b, measureOn(broker, p.request([]*lane{l})))
+			sent += l.n
+			r.acked(l, 0)
+		}
+		r.close()
+	}
+	b.ReportMetric(float64(sent)/b.Elapsed().Seconds(), "records/s")
+}
+
+// TestArenaLetsGo: nothing of a call's records is kept alive by the next calls' arena, and the arena serves
+// batches of any size.
+func TestArenaLetsGo(t *testing.T) {
+	a := &arena{}
+	for _, n := range []int{3, 1, 7, 2} {
+		records := make([]OutRecord, n)
+		for i := range records {
+			records[i].Value = []byte{byte(i)}
+		}
+		batch := a.fill(records, stamp{}, None)
+		require.Len(t, batch.Records, n)
+		for i, rec := range batch.Records {
+			require.Equal(t, []byte{byte(i)}, rec.Value)
+			require.Equal(t, int64(i), rec.OffsetDelta)
+		}
+		a.clear()
+		require.Equal(t, sarama.RecordBatch{}, a.batch)
+		for _, rec := range a.records {
+			require.Nil(t, rec.Value)
+		}
+	}
+}
+
+// TestProduceOffsetUnknown: a broker that has the records and tells no offset is believed, and the caller is told.
+func TestProduceOffsetUnknown(t *testing.T) {
+	p := modelProducerFor(t, 0)
+	p.seqs.id = 7
+	batches := []OutBatch{{Topic: "t", Records: []OutRecord{{Offset: state.UnknownOffset}}}}
+	r := newRun(p, batches)
+	r.leader = func(laneKey) (int32, bool) { return 0, true }
+	e := event{command: r.next(time.Unix(0, 0))[0], sent: true, answer: &sarama.ProduceResponse{
+		Blocks: map[string]map[int32]*sarama.ProduceResponseBlock{"t": {0: {Offset: -1}}}}}
+	r.apply(e, time.Unix(0, 0))
+	require.True(t, r.finished())
+	require.ErrorIs(t, r.err(), ErrOffsetUnknown)
+	require.NotErrorIs(t, r.err(), ErrOutcomeUnknown)
+	require.Equal(t, state.UnknownOffset, batches[0].Records[0].Offset)
+	require.Equal(t, stamp{id: 7, seq: 1}, p.seqs.stamp(laneKey{"t", 0}), "its number is used")
+}

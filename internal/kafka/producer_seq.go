@@ -1,0 +1,89 @@
+package kafka
+
+import "math"
+
+// laneKey names a partition.
+type laneKey struct {
+	topic     string
+	partition int32
+}
+
+// stamp is what makes a batch's repetition known to the broker.
+type stamp struct {
+	id    int64
+	epoch int16
+	seq   int32
+}
+
+// sequences are the producer's identity and what comes next in each partition. They outlive a Produce call.
+//
+// A non-transactional producer raises its epoch by itself: the broker takes the first batch of a higher epoch when its
+// sequence is 0 and from then on refuses the lower one, so a request that was given up and arrives late is fenced.
+// The epoch is one for all partitions; each starts again at 0 with its next batch.
+type sequences struct {
+	id    int64 // negative: InitProducerID has to be asked
+	epoch int16
+	parts map[laneKey]*sequence
+}
+
+type sequence struct {
+	id    int64
+	epoch int16
+	next  int32
+	// unresolved: a batch at next was given up with an unknown outcome. Numbers from next on are burnt
+	// under this id and epoch: other records under them could be taken for a repetition, and lost.
+	unresolved bool
+}
+
+func newSequences() sequences { return sequences{id: -1, parts: map[laneKey]*sequence{}} }
+
+func (s *sequences) known() bool { return s.id >= 0 }
+
+// stamp gives the numbers of the partition's next batch. It is not asked while the last one's outcome is unknown.
+func (s *sequences) stamp(k laneKey) stamp {
+	p := s.parts[k]
+	if p == nil {
+		p = &sequence{id: s.id, epoch: s.epoch}
+		s.parts[k] = p
+	}
+	if p.unresolved {
+		s.bump(stamp{id: p.id, epoch: p.epoch})
+	}
+	if p.id != s.id || p.epoch != s.epoch {
+		*p = sequence{id: s.id, epoch: s.epoch}
+	}
+	return stamp{p.id, p.epoch, p.next}
+}
+
+// acked moves the partition on: n records with stamp st are in the log.
+func (s *sequences) acked(k laneKey, st stamp, n int) {
+	s.parts[k] = &sequence{id: st.id, epoch: st.epoch, next: advance(st.seq, n)}
+}
+
+// abandon marks a batch that was given up while it may be in the log.
+func (s *sequences) abandon(k laneKey, st stamp) {
+	s.parts[k] = &sequence{id: st.id, epoch: st.epoch, next: st.seq, unresolved: true}
+}
+
+// bump raises the epoch, unless st is of an older one already.
+func (s *sequences) bump(st stamp) {
+	switch {
+	case st.id != s.id || st.epoch != s.epoch:
+	case s.epoch == math.MaxInt16:
+		s.renew(st)
+	default:
+		s.epoch++
+	}
+}
+
+// renew gives the producer id up, unless st is of an older one already.
+func (s *sequences) renew(st stamp) {
+	if st.id == s.id && st.epoch == s.epoch {
+		s.id = -1
+	}
+}
+
+// advance adds as Kafka does: after the greatest number comes 0.
+func advance(seq int32, n int) int32 {
+	return int32((int64(seq) + int64(n)) % (math.MaxInt32 + 1))
+}

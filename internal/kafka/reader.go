@@ -1,0 +1,231 @@
+package kafka
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/IBM/sarama"
+
+	"github.com/tarnstream/tarn/internal/task"
+)
+
+// ReaderConfig tunes a Reader. Zero fields have good defaults.
+type ReaderConfig struct {
+	// MaxWait is how long a broker may wait for records when there are none. Default 500 ms.
+	MaxWait time.Duration
+	// MaxBytes bounds one answer of a broker. Default 8 MiB.
+	MaxBytes int32
+	// PartitionBytes bounds what one answer brings of one partition. Default 1 MiB. A larger batch comes whole, alone.
+	PartitionBytes int32
+	// BufferBytes bounds the keys and values that one partition holds undelivered; past it the partition is left out of
+	// the fetches. A compressed answer may pass it once. Default 4 MiB.
+	BufferBytes int64
+	// MetadataInterval is how often leaders and topic ids are checked while nothing is wrong. Default 10 s.
+	MetadataInterval time.Duration
+	// Logger defaults to slog.Default().
+	Logger *slog.Logger
+}
+
+func (c ReaderConfig) withDefaults() ReaderConfig {
+	c.MaxWait = cmp.Or(c.MaxWait, 500*time.Millisecond)
+	c.MaxBytes = cmp.Or(c.MaxBytes, 8<<20)
+	c.PartitionBytes = cmp.Or(c.PartitionBytes, 1<<20)
+	c.BufferBytes = cmp.Or(c.BufferBytes, 4<<20)
+	c.MetadataInterval = cmp.Or(c.MetadataInterval, 10*time.Second)
+	c.Logger = cmp.Or(c.Logger, slog.Default())
+	return c
+}
+
+// Reader fetches partitions for its Cursors: one loop and one connection a broker, many partitions a request. What is
+// asked and what an answer does is decided by the fetcher, which has neither goroutine nor clock; the Reader is its shell.
+type Reader struct {
+	client  *Client
+	cfg     ReaderConfig
+	configs configCache
+
+	// mu guards fetcher and kicks; it is never held over I/O.
+	mu      sync.Mutex
+	fetcher *fetcher
+	kicks   map[int32]chan struct{} // by broker id: its loop looks again
+	keeper  chan struct{}           // the metadata loop looks again
+}
+
+// NewReader makes a Reader. It starts nothing before Run.
+func (c *Client) NewReader(cfg ReaderConfig) *Reader {
+	cfg = cfg.withDefaults()
+	return &Reader{client: c, cfg: cfg, fetcher: newFetcher(cfg), kicks: map[int32]chan struct{}{}, keeper: make(chan struct{}, 1),
+		configs: configCache{entries: map[string]configEntry{}}}
+}
+
+// Run fetches until ctx ends, and then returns nil. Transport trouble and retriable codes are its own business. An error
+// (*VersionError) means that a broker will never do; every Cursor then gives it too. Run is called once.
+func (r *Reader) Run(ctx context.Context) error {
+	group := task.New(ctx)
+	group.Go("kafka reader: metadata", func(ctx context.Context) error { return r.keep(ctx, group) })
+	err := group.Wait()
+	r.client.release(r)
+	if err != nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.fetcher.stop(err)
+	}
+	return err
+}
+
+// Open makes a Cursor without a position: SeekTo gives it one. wake (may be nil; capacity 1) gets a non-blocking send
+// whenever Poll has something new. Many Cursors may share a wake.
+func (r *Reader) Open(topic string, partition int32, wake chan<- struct{}) *Cursor {
+	quietMeter(topic)
+	f := newFlow(topic, partition, wake)
+	r.mu.Lock()
+	r.fetcher.add(f, time.Now())
+	r.mu.Unlock()
+	signal(r.keeper)
+	return &Cursor{reader: r, flow: f}
+}
+
+// keep refreshes metadata where it is wanted and starts a loop for each broker that leads a partition.
+func (r *Reader) keep(ctx context.Context, group *task.Group) error {
+	for {
+		names, wait := r.wanted(group)
+		if len(names) == 0 {
+			if !pause(ctx, r.keeper, wait) {
+				return nil
+			}
+			continue
+		}
+		_, err := r.refresh(ctx, names...)
+		if v, ok := errors.AsType[*VersionError](err); ok {
+			return v
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			r.cfg.Logger.Warn("metadata refresh failed", "err", err)
+		}
+	}
+}
+
+func (r *Reader) wanted(group *task.Group) ([]string, time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for node := range r.fetcher.nodes {
+		if r.kicks[node] == nil {
+			kick := make(chan struct{}, 1)
+			r.kicks[node] = kick
+			group.Go("kafka reader: fetch", func(ctx context.Context) error { return r.loop(ctx, node, kick) })
+		}
+	}
+	return r.fetcher.metadataDue(time.Now())
+}
+
+// refresh asks for metadata and applies it, also for a Cursor's Bounds.
+func (r *Reader) refresh(ctx context.Context, names ...string) (map[string]Topic, error) {
+	found, err := r.client.Refresh(ctx, names...)
+	r.mu.Lock()
+	r.fetcher.metadata(found, time.Now())
+	r.mu.Unlock()
+	r.kickAll()
+	return found, err
+}
+
+// loop fetches from one broker. It stays until Run ends, idle when the broker leads nothing any more.
+func (r *Reader) loop(ctx context.Context, node int32, kick <-chan struct{}) error {
+	for {
+		plan := r.plan(node)
+		if len(plan.asks) == 0 {
+			if !pause(ctx, kick, plan.wait) {
+				return nil
+			}
+			continue
+		}
+		a := r.fetch(ctx, node, plan)
+		if v, ok := errors.AsType[*VersionError](a.err); ok {
+			return v
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		r.settle(plan, a)
+	}
+}
+
+func (r *Reader) plan(node int32) fetchPlan {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.fetcher.plan(node, time.Now())
+}
+
+func (r *Reader) fetch(ctx context.Context, node int32, plan fetchPlan) (a fetchAnswer) {
+	req := plan.request()
+	a.err = r.client.onNode(ctx, node, ForFetch, r, func(b *sarama.Broker) (err error) {
+		a.sent = true
+		a.res, err = b.Fetch(req)
+		return err
+	})
+	return a
+}
+
+func (r *Reader) settle(plan fetchPlan, a fetchAnswer) {
+	if a.err != nil {
+		r.cfg.Logger.Warn("fetch failed", "broker", plan.node, "partitions", len(plan.asks), "err", a.err)
+	}
+	r.mu.Lock()
+	r.fetcher.answer(plan, a, time.Now())
+	urgent := r.fetcher.urgent
+	r.mu.Unlock()
+	if urgent {
+		signal(r.keeper)
+	}
+}
+
+// kickAll makes every loop look again; the keeper too, which starts the loops that are missing.
+func (r *Reader) kickAll() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, kick := range r.kicks {
+		signal(kick)
+	}
+	signal(r.keeper)
+}
+
+// kick makes the loop of one broker look again, and the keeper where there is none yet. r.mu is held.
+func (r *Reader) kick(node int32) {
+	if kick := r.kicks[node]; kick != nil {
+		signal(kick)
+	}
+	if r.fetcher.urgent || r.kicks[node] == nil {
+		signal(r.keeper)
+	}
+}
+
+// signal sends without waiting; ch has room for one.
+func signal(ch chan<- struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}
+
+// pause waits for a kick or, where wait is not negative, for that time. It is false when ctx has ended.
+func pause(ctx context.Context, kick <-chan struct{}, wait time.Duration) bool {
+	var due <-chan time.Time
+	if wait >= 0 {
+		t := time.NewTimer(wait)
+		defer t.Stop()
+		due = t.C
+	}
+	select {
+	case <-kick:
+		return true
+	case <-due:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,119 @@
+package kafka
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/tarnstream/tarn/state"
+)
+
+// Cursor reads one partition. One goroutine uses it. It is a state.Log, and has SeekTo and Poll for those who must not
+// block.
+type Cursor struct {
+	reader *Reader
+	flow   *flow
+}
+
+var _ state.Log = (*Cursor)(nil)
+
+// SeekTo goes on reading at position. What is buffered or under way for the old one is dropped, and so is an error.
+func (c *Cursor) SeekTo(position int64) {
+	c.reader.mu.Lock()
+	defer c.reader.mu.Unlock()
+	c.reader.fetcher.seek(c.flow, position, time.Now())
+	c.reader.kick(c.flow.leader)
+}
+
+// Position is the next offset that Poll will speak of, state.UnknownOffset before the first SeekTo.
+func (c *Cursor) Position() int64 {
+	c.reader.mu.Lock()
+	defer c.reader.mu.Unlock()
+	return c.flow.delivered
+}
+
+// Poll gives what came next, without waiting; false means that nothing is there now. The answer may hold no records and
+// yet move the position, past markers, aborted or compacted records. Its bytes are shared with the broker's answer, up to
+// ReaderConfig.MaxBytes of it: copy what is kept.
+//
+// An error comes after all that was read before it, and sticks until SeekTo: *state.OutOfRangeError when the broker refuses
+// the position, *state.TopicMissingError when the topic is gone, *TopicChangedError when it was created again,
+// *BatchError when the log cannot be read, *Error with any other code that asking again does not cure.
+func (c *Cursor) Poll() (state.Records, bool, error) {
+	taken, ok, err := c.take()
+	if !ok || err != nil {
+		return state.Records{}, false, err
+	}
+	return taken.unpack(), true, nil
+}
+
+func (c *Cursor) take() (chunk, bool, error) {
+	c.reader.mu.Lock()
+	defer c.reader.mu.Unlock()
+	full := c.flow.full(&c.reader.cfg)
+	taken, ok, err := c.flow.pop()
+	if full && !c.flow.full(&c.reader.cfg) {
+		c.reader.kick(c.flow.leader)
+	}
+	return taken, ok, err
+}
+
+// Fetch implements state.Log over SeekTo and Poll. An answer without progress tells the log's bounds only where a broker
+// told them during the call.
+func (c *Cursor) Fetch(ctx context.Context, position int64) (state.Records, error) {
+	c.aim(position)
+	wait := c.reader.cfg.MaxWait
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	for overdue := false; ; {
+		records, ok, err := c.Poll()
+		if err != nil || ok {
+			return records, err
+		}
+		if overdue {
+			if ends, fresh := c.ends(); fresh {
+				return idle(position, ends), nil
+			}
+		}
+		select {
+		case <-c.flow.ready:
+		case <-ctx.Done():
+			return state.Records{}, fmt.Errorf("kafka: fetch of %s/%d: %w", c.flow.topic, c.flow.partition, context.Cause(ctx))
+		case <-timer.C:
+			if overdue {
+				return idle(position, unknownEnds), nil
+			}
+			overdue = true
+			timer.Reset(wait) // the broker's long poll may end a little later than ours
+		}
+	}
+}
+
+// aim seeks unless the cursor stands there already, in good order.
+func (c *Cursor) aim(position int64) {
+	c.reader.mu.Lock()
+	stays := c.flow.delivered == position && c.flow.err == nil
+	c.flow.fresh = false
+	c.reader.mu.Unlock()
+	if !stays {
+		c.SeekTo(position)
+	}
+}
+
+func (c *Cursor) ends() (logEnds, bool) {
+	c.reader.mu.Lock()
+	defer c.reader.mu.Unlock()
+	return c.flow.seen, c.flow.fresh
+}
+
+func idle(position int64, ends logEnds) state.Records {
+	return state.Records{Position: position, Next: position, FirstEpoch: state.UnknownEpoch, LastEpoch: state.UnknownEpoch,
+		LogStart: ends.start, Stable: ends.stable, End: ends.end}
+}
+
+// Close takes the partition out of the fetches. The Cursor is not used afterwards.
+func (c *Cursor) Close() {
+	c.reader.mu.Lock()
+	defer c.reader.mu.Unlock()
+	c.reader.fetcher.remove(c.flow)
+}
