@@ -2,6 +2,7 @@ package processor_test
 
 import (
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -202,16 +203,16 @@ func TestRebalance_StaysPutWhatStays(t *testing.T) {
 	streamtest.Run(t, func(k *streamtest.Kit) {
 		k.Topic("clicks", 4)
 		g := clicker(k.T)
-		restores := 0
+		var restores atomic.Int32
 		count := processor.OnRestore(func(string, int32) state.Observer {
-			return state.Observer{Ready: func(state.Outcome) { restores++ }}
+			return state.Observer{Ready: func(state.Outcome) { restores.Add(1) }}
 		})
 		a := k.StartAs("a", g, count)
 		b := k.StartAs("b", g)
 		k.Until("shared", func() bool { return a.Running() == 2 && b.Running() == 2 })
 		require.NoError(k.T, b.Stop())
 		k.Until("a has all", func() bool { return a.Running() == 4 })
-		require.Equal(k.T, 6, restores, "four at the start, two that came back")
+		require.EqualValues(k.T, 6, restores.Load(), "four at the start, two that came back")
 	})
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/tarnstream/tarn/internal/kafka"
-	worker "github.com/tarnstream/tarn/internal/task"
 	"github.com/tarnstream/tarn/topology"
 )
 
@@ -30,16 +29,10 @@ func Lag(ctx context.Context, group *topology.Group, options ...Option) (int64, 
 	if err := client.Connect(ctx, topics...); err != nil {
 		return 0, err
 	}
-	reader := client.NewReader(kafka.ReaderConfig{Logger: conf.kafka.Logger})
-	run := worker.New(ctx)
-	run.Go("reader", reader.Run)
-	lag, err := lagOf(run.Context(), client, reader, group.Name(), topics)
-	run.Stop(context.Canceled)
-	_ = run.Wait() // it was stopped
-	return lag, err
+	return lagOf(ctx, client, group.Name(), topics)
 }
 
-func lagOf(ctx context.Context, client *kafka.Client, reader *kafka.Reader, group string, topics []string) (int64, error) {
+func lagOf(ctx context.Context, client *kafka.Client, group string, topics []string) (int64, error) {
 	found, err := client.Refresh(ctx, topics...)
 	if err != nil {
 		return 0, err
@@ -57,6 +50,7 @@ func lagOf(ctx context.Context, client *kafka.Client, reader *kafka.Reader, grou
 	if err != nil {
 		return 0, fmt.Errorf("processor: group %s: committed offsets: %w", group, err)
 	}
+	reader := client.NewReader(kafka.ReaderConfig{}) // for bounds only: nothing is fetched
 	var lag int64
 	for name, partitions := range want {
 		for _, p := range partitions {

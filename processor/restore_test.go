@@ -1,6 +1,7 @@
 package processor_test
 
 import (
+	"sync"
 	"testing"
 	"time"
 
@@ -14,11 +15,18 @@ import (
 )
 
 // plans collects what restores decide.
-type plans struct{ decided []state.Decision }
+type plans struct {
+	mu      sync.Mutex
+	decided []state.Decision
+}
 
 func (p *plans) option() processor.Option {
 	return processor.OnRestore(func(string, int32) state.Observer {
-		return state.Observer{Planned: func(plan state.Plan) { p.decided = append(p.decided, plan.Decision) }}
+		return state.Observer{Planned: func(plan state.Plan) {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.decided = append(p.decided, plan.Decision)
+		}}
 	})
 }
 

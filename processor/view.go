@@ -241,20 +241,21 @@ func (v *View[T]) Sync(ctx context.Context) error {
 	reader, stores := v.reader, v.stores
 	v.mu.RUnlock()
 	for p, s := range stores {
-		if err := syncOne(ctx, reader, s, v.table.Name(), int32(p)); err != nil {
+		cursor := reader.Open(v.table.Name(), int32(p), nil)
+		b, err := cursor.Bounds(ctx)
+		cursor.Close()
+		if err == nil {
+			err = reached(ctx, s, b)
+		}
+		if err != nil {
 			return fmt.Errorf("processor: view %s/%d: %w", v.table.Name(), p, err)
 		}
 	}
 	return nil
 }
 
-func syncOne(ctx context.Context, reader *kafka.Reader, s state.Store, topic string, p int32) error {
-	cursor := reader.Open(topic, p, nil)
-	defer cursor.Close()
-	b, err := cursor.Bounds(ctx)
-	if err != nil {
-		return err
-	}
+// reached waits until a store is current up to the end in b.
+func reached(ctx context.Context, s state.Store, b state.Bounds) error {
 	for {
 		cp, ok := s.Checkpoint()
 		if _, stale := s.Stale(); ok && !stale && cp.Position >= b.End {

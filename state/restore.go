@@ -41,13 +41,13 @@ type RestoreOptions struct {
 // Restore brings s up to the end of l as listed at its start, and returns then: the store equals the log up to
 // Outcome.Position. On an error the store holds what it held, or a part of the tail more, and its checkpoint says so.
 func Restore(ctx context.Context, s Store, l Log, o RestoreOptions) (Outcome, error) {
-	return run(ctx, s, l, o, false)
+	return newShell(s, l, o, false).run(ctx)
 }
 
 // Follow does what Restore does and then goes on following the log until ctx ends, which is not an error.
 // Observer.Ready tells when the store is current for the first time.
 func Follow(ctx context.Context, s Store, l Log, o RestoreOptions) error {
-	_, err := run(ctx, s, l, o, true)
+	_, err := newShell(s, l, o, true).run(ctx)
 	if ctx.Err() != nil {
 		return nil
 	}

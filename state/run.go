@@ -20,20 +20,24 @@ type shell struct {
 	began time.Time
 }
 
-func run(ctx context.Context, s Store, l Log, o RestoreOptions, follow bool) (Outcome, error) {
+func newShell(s Store, l Log, o RestoreOptions, follow bool) *shell {
 	o.BatchBytes = orDefault(o.BatchBytes, 512<<10)
 	o.HangDeadline = orDefault(o.HangDeadline, time.Minute)
 	o.Relist = orDefault(o.Relist, 30*time.Second)
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	sh := &shell{s: s, l: l, o: o, began: o.Now(),
+	return &shell{s: s, l: l, o: o, began: o.Now(),
 		r: restorer{topic: o.Topic, partition: o.Partition, follow: follow, hang: o.HangDeadline, relist: o.Relist}}
-	cp, has := s.Checkpoint()
-	_, left := s.Stale()
+}
+
+// run ends when the store is current or, of a follower, with ctx or an error.
+func (sh *shell) run(ctx context.Context) (Outcome, error) {
+	cp, has := sh.s.Checkpoint()
+	_, left := sh.s.Stale()
 	var ev event = evStart{cp: cp, has: has, left: left}
 	for {
-		cmd := sh.r.step(o.Now(), ev)
+		cmd := sh.r.step(sh.o.Now(), ev)
 		sh.report(cmd)
 		if cmd.kind == cmdFail {
 			return sh.outcome(), cmd.err
@@ -42,7 +46,7 @@ func run(ctx context.Context, s Store, l Log, o RestoreOptions, follow bool) (Ou
 		if ev, err = sh.do(ctx, cmd); err != nil {
 			return sh.outcome(), err
 		}
-		if cmd.kind == cmdReady && !follow {
+		if cmd.kind == cmdReady && !sh.r.follow {
 			return sh.outcome(), nil
 		}
 	}

@@ -6,14 +6,12 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
-	metrics "github.com/rcrowley/go-metrics"
-
 	"github.com/tarnstream/tarn/devbroker"
+	"github.com/tarnstream/tarn/internal/bubbletest"
+	"github.com/tarnstream/tarn/internal/task"
 	"github.com/tarnstream/tarn/processor"
 	"github.com/tarnstream/tarn/topology"
 )
@@ -35,9 +33,8 @@ type Kit struct {
 // stop that fails fails the test.
 func Run(t *testing.T, script func(*Kit), options ...devbroker.Option) {
 	t.Helper()
-	stillMetrics()
 	dir := t.TempDir()
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		b, err := devbroker.Start(append([]devbroker.Option{devbroker.Virtual()}, options...)...)
 		if err != nil {
 			t.Fatal(err)
@@ -48,10 +45,6 @@ func Run(t *testing.T, script func(*Kit), options ...devbroker.Option) {
 	})
 }
 
-// stillMetrics keeps sarama from starting go-metrics' process-wide ticker, which it does with every first fetch, whatever
-// registry it is given. In a bubble the ticker would keep time from passing.
-var stillMetrics = sync.OnceFunc(func() { metrics.UseNilMetrics = true })
-
 func (k *Kit) end() {
 	for _, i := range k.instances {
 		if err := i.Stop(); err != nil && !i.failed {
@@ -61,7 +54,6 @@ func (k *Kit) end() {
 	if err := k.Broker.Close(); err != nil {
 		k.T.Errorf("broker: %v", err)
 	}
-	time.Sleep(2 * time.Second) // LevelDB's own goroutines end a moment after it is closed
 }
 
 // Topic creates a topic; configs are pairs of name and value.
@@ -182,10 +174,11 @@ func (k *Kit) Launch(name string, g *topology.Group, options ...processor.Option
 	ctx, cancel := context.WithCancel(k.T.Context())
 	i.cancel = cancel
 	k.instances = append(k.instances, i)
-	go func() {
+	task.New(ctx).Go("instance "+name, func(ctx context.Context) error {
 		defer close(i.done)
 		i.err = p.Run(ctx)
-	}()
+		return nil
+	})
 	return i
 }
 

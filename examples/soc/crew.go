@@ -14,37 +14,42 @@ type part struct {
 	run  func(context.Context) error
 }
 
-// crew runs parts until it is stopped; the first that fails stops the rest.
+// crew runs parts until it is stopped; the first that fails ends ctx.
 type crew struct {
+	// ctx ends when a part fails or the program is interrupted: then it is time to stop.
 	ctx    context.Context
-	cancel context.CancelCauseFunc
+	fail   context.CancelCauseFunc
+	cancel context.CancelFunc // of what the parts see
 	wait   sync.WaitGroup
 	mu     sync.Mutex
 	errs   []error
 }
 
+// start runs parts. An interrupt ends the crew's ctx only: the parts go on until stop, so that they can be read until
+// the last.
 func start(ctx context.Context, parts ...part) *crew {
 	c := &crew{}
-	c.ctx, c.cancel = context.WithCancelCause(ctx)
+	c.ctx, c.fail = context.WithCancelCause(ctx)
+	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	c.cancel = cancel
 	for _, p := range parts {
-		c.wait.Add(1)
-		go func() {
-			defer c.wait.Done()
-			if err := p.run(c.ctx); err != nil {
+		c.wait.Go(func() {
+			if err := p.run(life); err != nil {
 				c.mu.Lock()
+				defer c.mu.Unlock()
 				c.errs = append(c.errs, fmt.Errorf("soc: %s: %w", p.name, err))
-				c.mu.Unlock()
-				c.cancel(err)
+				c.fail(err)
 			}
-		}()
+		})
 	}
 	return c
 }
 
-// stop ends the parts and gives their errors.
+// stop ends the parts and gives their errors. It may be called again.
 func (c *crew) stop() error {
-	c.cancel(nil)
+	c.cancel()
 	c.wait.Wait()
+	c.fail(nil)
 	return errors.Join(c.errs...)
 }
 

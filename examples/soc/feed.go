@@ -51,8 +51,8 @@ func (p *progress) has(host string, n int64) bool {
 }
 
 // feed writes the lines that are not in the topic yet.
-func feed(ctx context.Context, m *monitor, lines iter.Seq2[sshlog.Line, error], fed *progress, c feedConfig) error {
-	emitter, err := processor.NewEmitter(m.lines, c.options...)
+func (c feedConfig) feed(ctx context.Context, lines iter.Seq2[sshlog.Line, error]) error {
+	emitter, err := processor.NewEmitter(c.stream, c.options...)
 	if err != nil {
 		return err
 	}
@@ -65,14 +65,14 @@ func feed(ctx context.Context, m *monitor, lines iter.Seq2[sshlog.Line, error], 
 		if c.to > 0 && line.Number > c.to {
 			break
 		}
-		if fed.has(host, line.Number) {
+		if c.fed.has(host, line.Number) {
 			continue
 		}
 		number := topology.Header{Key: []byte(lineHeader), Value: strconv.AppendInt(nil, line.Number, 10)}
 		if err := emitter.Emit(ctx, host, line.Text, number); err != nil {
 			return err
 		}
-		fed.note(host, line.Number)
+		c.fed.note(host, line.Number)
 		if err := pace.wait(ctx, emitter.Flush); err != nil {
 			return err
 		}
@@ -82,7 +82,9 @@ func feed(ctx context.Context, m *monitor, lines iter.Seq2[sshlog.Line, error], 
 
 // feedConfig says how to feed.
 type feedConfig struct {
+	stream  *topology.Stream[string]
 	options []processor.Option
+	fed     *progress
 	// rate is in lines a second; 0 is as fast as it goes.
 	rate int
 	// to is the last line to feed; 0 means all.

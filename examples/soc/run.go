@@ -30,6 +30,7 @@ type app struct {
 	table   table
 	count   *topology.Group // the report's
 	plans   atomic.Bool     // print what restores plan
+	shown   face
 }
 
 // newApp starts or finds the broker and makes the topics. What it opened is closed by close.

@@ -40,7 +40,7 @@ func (a *app) watch(ctx context.Context, http net.Listener, want *Snapshot) (err
 	}
 	if http != nil && ctx.Err() == nil {
 		fmt.Fprintln(a.out, "\nserving until interrupted")
-		return wait(g.crew.ctx)
+		<-g.crew.ctx.Done()
 	}
 	return nil
 }
@@ -66,12 +66,13 @@ func (a *app) feed(ctx context.Context, to int64) error {
 	if err != nil {
 		return err
 	}
-	return feed(ctx, a.monitor, lines, &a.fed, feedConfig{options: a.options(""), rate: a.config.Rate, to: to})
+	c := feedConfig{stream: a.monitor.lines, options: a.options(""), fed: &a.fed, rate: a.config.Rate, to: to}
+	return c.feed(ctx, lines)
 }
 
 // showWhile draws the picture a few times a second until work is done.
 func (a *app) showWhile(ctx context.Context, work func(context.Context) error) error {
-	picture := newFace(a.out)
+	picture := a.picture()
 	done := start(ctx, part{"show", func(ctx context.Context) error {
 		for pause(ctx, 250*time.Millisecond) == nil {
 			if err := a.show(picture); err != nil {
@@ -82,6 +83,14 @@ func (a *app) showWhile(ctx context.Context, work func(context.Context) error) e
 	}})
 	err := errors.Join(work(done.ctx), done.stop())
 	return errors.Join(err, a.show(picture), picture.Close())
+}
+
+// picture is a new one for a terminal; plain lines go on where they were, so that nothing is told twice.
+func (a *app) picture() face {
+	if a.shown == nil || isTerminal(a.out) {
+		a.shown = newFace(a.out)
+	}
+	return a.shown
 }
 
 func (a *app) show(picture face) error {

@@ -1,4 +1,4 @@
-// Command wordcount counts words: lines in, a table of counts out. It brings its own broker.
+// Command wordcount: words in, a table of counts out.
 package main
 
 import (
@@ -13,14 +13,11 @@ import (
 	"github.com/tarnstream/tarn/topology"
 )
 
-var (
-	words  = topology.NewStream("words", codec.String, topology.Partitions(4))
-	counts = topology.NewTable("word-counts", codec.Int64)
-)
+var words = topology.NewStream("words", codec.String)
+var counts = topology.NewTable("word-counts", codec.Int64)
 
-// count runs for each record, keyed by its word.
 func count(ctx *topology.Context, _ string) error {
-	n, _, err := counts.Get(ctx)
+	n, _, err := counts.Get(ctx) // of this record's key
 	if err != nil {
 		return err
 	}
@@ -29,33 +26,29 @@ func count(ctx *topology.Context, _ string) error {
 
 func main() {
 	ctx, stop := context.WithCancel(context.Background())
-	broker := must(devbroker.Start()) // in real life: Kafka
-	dir := must(os.MkdirTemp("", "wordcount"))
-	defer os.RemoveAll(dir)
-	options := []processor.Option{processor.Brokers(broker.Addrs()...), processor.StateDir(dir)}
+	broker := must(devbroker.Start()) // embedded, for development; in real life: Kafka
+	dir := processor.StateDir(must(os.MkdirTemp("", "wordcount")))
+	options := []processor.Option{processor.Brokers(broker.Addrs()...), dir}
 
 	check(processor.CreateTopics(ctx, options, words))
 	emitter := must(processor.NewEmitter(words, options...))
-	for _, w := range []string{"streams", "in", "tables", "out", "streams", "in", "streams"} {
-		check(emitter.Emit(ctx, w, ""))
+	for _, word := range []string{"streams", "in", "tables", "out", "streams", "in", "streams"} {
+		check(emitter.Emit(ctx, word, ""))
 	}
 	check(emitter.Close(ctx))
-
 	group := must(topology.Define("wordcount", topology.Input(words, count), topology.Persist(counts)))
 	p := must(processor.New(group, options...))
 	done := make(chan error, 1)
 	go func() { done <- p.Run(ctx) }()
-	for lag := int64(1); lag > 0; { // until everything is counted
-		lag = must(processor.Lag(ctx, group, options...))
+	for must(processor.Lag(ctx, group, options...)) > 0 { // until every word is counted
 	}
-	for _, w := range []string{"streams", "in", "tables", "out"} {
-		n, _, err := processor.Get(p, counts, w)
+	for _, word := range []string{"streams", "in", "tables", "out"} {
+		n, _, err := processor.Get(p, counts, word)
 		check(err)
-		fmt.Println(w, n)
+		fmt.Println(word, n)
 	}
 	stop()
 	check(<-done)
-	check(broker.Close())
 }
 
 func check(err error) {
@@ -63,8 +56,4 @@ func check(err error) {
 		log.Fatal(err)
 	}
 }
-
-func must[T any](v T, err error) T {
-	check(err)
-	return v
-}
+func must[T any](v T, err error) T { check(err); return v }

@@ -30,10 +30,11 @@ type DB struct {
 
 // Open opens the database in dir. IsDamage tells whether an error is damage or trouble with the disk.
 func Open(fs FS, dir string, c Config) (db *DB, err error) {
-	st, err := fs.Storage(dir)
+	in, err := fs.Storage(dir)
 	if err != nil {
 		return nil, fmt.Errorf("ldb: open %s: %w", dir, err)
 	}
+	st := in.st
 	defer func() {
 		// goleveldb reads some lengths of a damaged manifest unchecked.
 		if v := recover(); v != nil {

@@ -34,6 +34,7 @@ func FailAt(i int) (before func(op, name string) error, count func() int) {
 	return before, func() int { mu.Lock(); defer mu.Unlock(); return n }
 }
 
+// MkdirAll is the operation "mkdir".
 func (f *FailFS) MkdirAll(dir string) error {
 	if err := f.Before("mkdir", dir); err != nil {
 		return err
@@ -41,6 +42,7 @@ func (f *FailFS) MkdirAll(dir string) error {
 	return f.FS.MkdirAll(dir)
 }
 
+// WriteFile is the operation "write"; one that fails leaves the file as it was.
 func (f *FailFS) WriteFile(name string, data []byte) error {
 	if err := f.Before("write", name); err != nil {
 		return err
@@ -48,6 +50,7 @@ func (f *FailFS) WriteFile(name string, data []byte) error {
 	return f.FS.WriteFile(name, data)
 }
 
+// Rename is the operation "rename", of the old name.
 func (f *FailFS) Rename(from, to string) error {
 	if err := f.Before("rename", from); err != nil {
 		return err
@@ -55,6 +58,7 @@ func (f *FailFS) Rename(from, to string) error {
 	return f.FS.Rename(from, to)
 }
 
+// RemoveAll is the operation "remove".
 func (f *FailFS) RemoveAll(name string) error {
 	if err := f.Before("remove", name); err != nil {
 		return err
@@ -62,6 +66,7 @@ func (f *FailFS) RemoveAll(name string) error {
 	return f.FS.RemoveAll(name)
 }
 
+// SyncDir is the operation "syncdir".
 func (f *FailFS) SyncDir(dir string) error {
 	if err := f.Before("syncdir", dir); err != nil {
 		return err
@@ -69,12 +74,14 @@ func (f *FailFS) SyncDir(dir string) error {
 	return f.FS.SyncDir(dir)
 }
 
-func (f *FailFS) Storage(dir string) (storage.Storage, error) {
+// Storage opens dir, which is no operation; what the database then does there is: "create", "write", "sync", "remove" and
+// "setmeta", with the file's name in dir.
+func (f *FailFS) Storage(dir string) (Storage, error) {
 	st, err := f.FS.Storage(dir)
 	if err != nil {
-		return nil, err
+		return Storage{}, err
 	}
-	return &failStorage{Storage: st, f: f}, nil
+	return Storage{&failStorage{Storage: st.st, f: f}}, nil
 }
 
 type failStorage struct {

@@ -11,10 +11,14 @@ import (
 	"github.com/syndtr/goleveldb/leveldb/storage"
 )
 
+// Storage is where the files of one database lie. An FS gives it to Open; what is in it is goleveldb's and stays in this
+// package.
+type Storage struct{ st storage.Storage }
+
 // FS is the file system a store lives in. Names are slash or backslash paths as filepath makes them.
 type FS interface {
 	// Storage opens dir, which must exist, for a database.
-	Storage(dir string) (storage.Storage, error)
+	Storage(dir string) (Storage, error)
 	// MkdirAll makes dir and what is missing above it.
 	MkdirAll(dir string) error
 	// List gives the names in dir in ascending order, os.ErrNotExist when there is no such directory.
@@ -36,12 +40,12 @@ func OS() FS { return osFS{} }
 
 type osFS struct{}
 
-func (osFS) Storage(dir string) (storage.Storage, error) {
+func (osFS) Storage(dir string) (Storage, error) {
 	st, err := storage.OpenFile(dir, false)
 	if err != nil {
-		return nil, err
+		return Storage{}, err
 	}
-	return &dirSync{Storage: st, sync: func() error { return osFS{}.SyncDir(dir) }}, nil
+	return Storage{&dirSync{Storage: st, sync: func() error { return osFS{}.SyncDir(dir) }}}, nil
 }
 
 func (osFS) MkdirAll(dir string) error { return os.MkdirAll(dir, 0o755) }

@@ -201,19 +201,19 @@ func (m *MemFS) syncPath(dir string) {
 }
 
 // Storage opens dir for a database.
-func (m *MemFS) Storage(dir string) (storage.Storage, error) {
+func (m *MemFS) Storage(dir string) (Storage, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	n, err := m.find(dir)
 	if err != nil {
-		return nil, err
+		return Storage{}, err
 	}
 	if n.locked {
-		return nil, storage.ErrLocked
+		return Storage{}, storage.ErrLocked
 	}
 	n.locked = true
 	st := &memStorage{fs: m, node: n, dir: dir}
-	return &dirSync{Storage: st, sync: func() error { return m.SyncDir(dir) }}, nil
+	return Storage{&dirSync{Storage: st, sync: func() error { return m.SyncDir(dir) }}}, nil
 }
 
 // Corrupt flips a bit of the byte at offset from the start of a file, or from its end when negative.

@@ -12,6 +12,12 @@ import (
 // fuzzed are folders that decode what others wrote: they, or a folder below, have a fuzz target.
 var fuzzed = []string{"codec", "state", "examples/soc"}
 
+// bubbles is the one package that makes a bubble of virtual time.
+const bubbles = "internal/bubbletest"
+
+// virtualTime are the packages through which a test is in virtual time.
+var virtualTime = []string{"testing/synctest", module + "/" + bubbles, module + "/streamtest"}
+
 // compare are the functions of package strings with which a text is recognized.
 var compare = []string{"Contains", "HasPrefix", "HasSuffix", "EqualFold", "Index", "Compare"}
 
@@ -49,16 +55,41 @@ func checkInit(r *repo) []finding {
 	})
 }
 
-// checkSleep lets tests sleep in virtual time only.
+// checkSleep lets tests sleep in virtual time only: where the folder's tests enter it, since a test often does so through
+// a function of another file.
 func checkSleep(r *repo) []finding {
 	return r.eachFile(func(f *folder, s *source) []finding {
-		if !s.test && !strings.HasSuffix(f.name, "test") || imports(s, "testing/synctest") != "" {
+		if !isTestCode(f, s) || slices.ContainsFunc(f.files, func(s *source) bool { return isTestCode(f, s) && isVirtual(s) }) {
 			return nil
 		}
 		var found []finding
 		for n := range ast.Preorder(s.ast) {
 			if call, ok := n.(*ast.CallExpr); ok && calls(s, call, "time", "Sleep") {
 				found = append(found, r.at(n.Pos(), "time.Sleep in a test outside virtual time: wait for a signal"))
+			}
+		}
+		return found
+	})
+}
+
+// isTestCode tells of a test, or of a package for tests.
+func isTestCode(f *folder, s *source) bool { return s.test || strings.HasSuffix(f.name, "test") }
+
+func isVirtual(s *source) bool {
+	return slices.ContainsFunc(virtualTime, func(pkg string) bool { return imports(s, pkg) != "" })
+}
+
+// checkBubbles has every test enter virtual time through internal/bubbletest: synctest.Test alone breaks under the race
+// detector (golang/go#78156).
+func checkBubbles(r *repo) []finding {
+	return r.eachFile(func(f *folder, s *source) []finding {
+		if f.dir == bubbles {
+			return nil
+		}
+		var found []finding
+		for n := range ast.Preorder(s.ast) {
+			if sel, ok := n.(*ast.SelectorExpr); ok && selects(s, sel, "testing/synctest", "Test") {
+				found = append(found, r.at(n.Pos(), "synctest.Test: enter virtual time through %s", bubbles))
 			}
 		}
 		return found
@@ -180,11 +211,12 @@ func isMethod(call *ast.CallExpr, name string) bool {
 // calls tells whether a call is that of a package's function, whatever the file calls the package.
 func calls(s *source, call *ast.CallExpr, pkg, name string) bool {
 	sel, ok := call.Fun.(*ast.SelectorExpr)
-	if !ok || sel.Sel.Name != name {
-		return false
-	}
+	return ok && selects(s, sel, pkg, name)
+}
+
+func selects(s *source, sel *ast.SelectorExpr, pkg, name string) bool {
 	id, ok := sel.X.(*ast.Ident)
-	return ok && id.Name == imports(s, pkg)
+	return ok && sel.Sel.Name == name && id.Name == imports(s, pkg)
 }
 
 // imports gives the name under which a file knows a package, "" where it does not.

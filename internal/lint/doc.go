@@ -6,5 +6,6 @@
 // only the rule on foreign types in the public API needs types and reads them from the compiler's export data.
 //
 // A new package is entered in the table of layers, in layers_test.go. A new rule is entered in the list in rules_test.go,
-// together with a source that breaks it: a rule that nothing breaks is refused.
+// together with a source that breaks it: a rule that nothing breaks is refused. A fault of restores that gets its test is
+// entered in faults_test.go.
 package lint

@@ -9,7 +9,7 @@ import (
 // layers is the order of the packages: non-test files import from lower rows only. A pattern is one of path.Match.
 var layers = [][]string{
 	{"internal/invariant", "internal/task", "internal/lint", "codec"},
-	{"internal/scope", "internal/ldb"},
+	{"internal/scope", "internal/ldb", "internal/bubbletest"},
 	{"topology", "state"},
 	{"internal/kafka", "state/statetest", "devbroker"},
 	{"processor"},

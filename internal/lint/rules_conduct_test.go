@@ -44,17 +44,43 @@ func f() {
 		bad: map[string]string{
 			"codec/a_test.go":      sleeping,
 			"codec/b_test.go":      "package codec\n\nimport clock \"time\"\n\nfunc wait() { clock.Sleep(1) }\n",
+			"state/a.go":           file("state", "testing/synctest"), // no test
+			"state/a_test.go":      "package state\n\nimport \"time\"\n\nfunc wait() { time.Sleep(1) }\n",
+			"state/b_test.go":      file("state", module+"/streamtestlike"),
 			"state/statetest/a.go": "package statetest\n\nimport \"time\"\n\nfunc wait() { time.Sleep(1) }\n",
 		},
 		want: []string{
 			"codec/a_test.go:5: time.Sleep in a test outside virtual time: wait for a signal",
 			"codec/b_test.go:5: time.Sleep in a test outside virtual time: wait for a signal",
+			"state/a_test.go:5: time.Sleep in a test outside virtual time: wait for a signal",
 			"state/statetest/a.go:5: time.Sleep in a test outside virtual time: wait for a signal",
 		},
 		good: map[string]string{
-			"codec/a.go":      sleeping,
-			"codec/a_test.go": "package codec\n\nimport (\n\t\"testing/synctest\"\n\t\"time\"\n)\n\nfunc wait() { time.Sleep(1) }\n",
-			"codec/b_test.go": "package codec\n\nfunc wait() { clock.Sleep(1) }\n",
+			"codec/a.go":           sleeping,
+			"codec/a_test.go":      "package codec\n\nfunc wait() { clock.Sleep(1) }\n",
+			"processor/a_test.go":  file("processor", module+"/streamtest"),
+			"processor/b_test.go":  "package processor_test\n\nimport \"time\"\n\nfunc wait() { time.Sleep(1) }\n",
+			"state/a_test.go":      "package state\n\nimport (\n\t\"testing/synctest\"\n\t\"time\"\n)\n\nfunc wait() { time.Sleep(1) }\n",
+			"state/statetest/a.go": "package statetest\n\nimport (\n\t\"time\"\n\n\t\"" + module + "/internal/bubbletest\"\n)\n\nfunc wait() { time.Sleep(1) }\n",
+		},
+	},
+	{
+		name:  "virtual time",
+		check: checkBubbles,
+		bad: map[string]string{
+			"codec/a_test.go":      "package codec\n\nimport \"testing/synctest\"\n\nfunc a() { synctest.Test(t, f) }\n",
+			"codec/b_test.go":      "package codec\n\nimport bubble \"testing/synctest\"\n\nvar enter = bubble.Test\n",
+			"state/statetest/a.go": "package statetest\n\nimport \"testing/synctest\"\n\nfunc a() { synctest.Test(t, f) }\n",
+		},
+		want: []string{
+			"codec/a_test.go:5: synctest.Test: enter virtual time through internal/bubbletest",
+			"codec/b_test.go:5: synctest.Test: enter virtual time through internal/bubbletest",
+			"state/statetest/a.go:5: synctest.Test: enter virtual time through internal/bubbletest",
+		},
+		good: map[string]string{
+			"internal/bubbletest/a.go": "package bubbletest\n\nimport \"testing/synctest\"\n\nfunc Run() { synctest.Test(t, f) }\n",
+			"codec/a_test.go":          "package codec\n\nimport \"testing/synctest\"\n\nfunc a() { synctest.Wait() }\n",
+			"codec/b_test.go":          "package codec\n\nfunc a() { synctest.Test(t, f) }\n",
 		},
 	},
 	{

@@ -20,7 +20,7 @@ type rule struct {
 	good map[string]string
 }
 
-var rules = slices.Concat(importRules, budgetRules, docRules, conductRules)
+var rules = slices.Concat(importRules, budgetRules, docRules, conductRules, faultRules)
 
 func TestEveryRuleCanFail(t *testing.T) {
 	for _, rule := range rules {

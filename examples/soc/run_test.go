@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+const openSSH = "../../../shared/data/openssh/OpenSSH_2k.log"
+
+// soc runs the program in this process and gives what it printed.
+func soc(t *testing.T, ctx context.Context, args ...string) string {
+	t.Helper()
+	out, err := os.Create(filepath.Join(t.TempDir(), "out"))
+	require.NoError(t, err)
+	defer out.Close()
+	status := run(ctx, args, out)
+	text, err := os.ReadFile(out.Name())
+	require.NoError(t, err)
+	require.Zero(t, status, "%s", text)
+	return string(text)
+}
+
+func TestRun_EveryFormOfLine(t *testing.T) {
+	text := soc(t, t.Context(), "-log", "testdata/forms.log", "-year", "2024")
+	require.Contains(t, text, "difference to a direct count of the input: 0")
+	again := soc(t, t.Context(), "-log", "testdata/forms.log", "-year", "2024")
+	require.Equal(t, afterSummary(text), afterSummary(again), "two runs give the same table and alerts")
+}
+
+func afterSummary(text string) string {
+	_, after, _ := strings.Cut(text, " read\n")
+	return after
+}
+
+func TestRun_OpenSSH2k(t *testing.T) {
+	if _, err := os.Stat(openSSH); err != nil {
+		t.Skipf("the log is not here: %v", err)
+	}
+	text := soc(t, t.Context(), "-log", openSSH, "-year", "2015")
+	for _, line := range []string{
+		"2000 lines read", `520 lines "Failed password", 2 of them repeated: 528 failures`, "183.62.140.253 286 failures",
+		"187.141.143.180 80 failures", "103.99.0.122 46 failures", "11 addresses with a brute-force alert",
+		"3 addresses with a user-enumeration alert", "187.141.143.180 user-enumeration 28 users", "103.99.0.122 user-enumeration 19 users",
+		"183.62.140.253 user-enumeration 10 users", "0 addresses with a compromise alert", "1 accepted login from 119.137.62.142",
+		"85 break-in warnings", "1281 lines parsed, of no counted kind", "0 lines rejected", "difference to a direct count of the input: 0"} {
+		require.Contains(t, text, line)
+	}
+}
+
+func TestRun_ExpireShowsWhatDisappears(t *testing.T) {
+	text := soc(t, t.Context(), "-expire", "-rate", "2000")
+	require.Contains(t, text, "rebuild: checkpoint")
+	require.Contains(t, text, "rightly disappeared")
+}
+
+// Killed half-way and started again on the same folder: nothing is lost.
+func TestRun_KilledAndStartedAgain(t *testing.T) {
+	keep := t.TempDir()
+	args := []string{"-keep", keep, "-seed", "3"}
+	program := exec.Command(os.Args[0])
+	program.Env = append(os.Environ(), asProgram+"="+strings.Join(append(args, "-rate", "500"), "\n"))
+	stdout, err := program.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, program.Start())
+	half := make([]byte, 4096)
+	for fed := 0; fed < 600; { // until some hundred lines are through
+		n, err := stdout.Read(half)
+		require.NoError(t, err)
+		fmt.Sscanf(lastFigures(string(half[:n])), "lines %d", &fed)
+	}
+	require.NoError(t, program.Process.Kill())
+	_ = program.Wait() // it was killed
+
+	text := soc(t, t.Context(), append(args, "-rate", "5000")...)
+	require.Contains(t, text, "\n2000 lines read")
+	_, after, found := strings.Cut(text, "difference to a direct count of the input: ")
+	require.True(t, found)
+	for _, item := range strings.Split(after, "\n")[1:] {
+		var got, want int64
+		if _, err := fmt.Sscanf(item[strings.LastIndex(item, ":")+1:], " %d, direct count %d", &got, &want); err == nil {
+			require.GreaterOrEqual(t, got, want, "lost: %s", item)
+		}
+	}
+}
+
+func lastFigures(text string) string { return text[max(0, strings.LastIndex(text, "lines ")):] }
+
+func TestRun_AnswersHTTPUntilInterrupted(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	address := l.Addr().String()
+	require.NoError(t, l.Close())
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan string, 1)
+	go func() { done <- soc(t, ctx, "-log", "testdata/forms.log", "-year", "2024", "-http", address) }()
+
+	var rows []Attacker
+	require.Eventually(t, func() bool {
+		return get("http://"+address+"/attackers?top=3", &rows) == http.StatusOK && len(rows) == 3
+	},
+		20*time.Second, 50*time.Millisecond)
+	var one Attacker
+	require.Equal(t, http.StatusOK, get("http://"+address+"/attackers/"+rows[0].Address, &one))
+	require.Equal(t, rows[0].Failures, one.Failures)
+	require.Equal(t, http.StatusBadRequest, get("http://"+address+"/attackers?top=x", nil))
+	require.Equal(t, http.StatusNotFound, get("http://"+address+"/attackers/192.0.2.254", nil))
+	cancel()
+	require.Contains(t, <-done, " read\n")
+	http.DefaultClient.CloseIdleConnections()
+}
+
+func get(url string, into any) int {
+	res, err := http.Get(url)
+	if err != nil {
+		return 0
+	}
+	defer res.Body.Close()
+	data, err := io.ReadAll(res.Body)
+	if err == nil && into != nil {
+		err = json.Unmarshal(data, into)
+	}
+	if err != nil {
+		return 0
+	}
+	return res.StatusCode
+}

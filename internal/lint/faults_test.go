@@ -1,0 +1,87 @@
+package lint
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// faults are the numbers of the restore faults that are shown by tests, which have the number in their names.
+var faults = []string{
+	"R01", "R02", "R03", "R04", "R08", "R09", "R10", "R11", "R12", "R14", "R15", "R20", "R25", "R28", "R32", "R36", "R42", "R46",
+	"R48", "R50", "R51", "R53", "R56", "R61", "R62", "R67", "R71",
+}
+
+// faultNumber finds the numbers in a name such as TestR08_R11_MarkersEndTheLog.
+var faultNumber = regexp.MustCompile(`R[0-9]+`)
+
+// checkFaults looks at the names of test functions, wherever they stand. That the test shows its fault is for its reader
+// to see; that there is none is seen here.
+func checkFaults(r *repo) []finding {
+	shown := r.shownFaults()
+	var found []finding
+	for _, number := range faults {
+		if !shown[number] {
+			text := fmt.Sprintf("no test function has %s in its name: a fault is shown by a test", number)
+			found = append(found, finding{file: "internal/lint/faults_test.go", line: 1, text: text})
+		}
+	}
+	return found
+}
+
+func (r *repo) shownFaults() map[string]bool {
+	shown := map[string]bool{}
+	for _, f := range r.folders() {
+		for _, s := range f.files {
+			for d := range functions(s) {
+				if !s.test || d.Recv != nil || !isTest(d, "Test") {
+					continue
+				}
+				for _, number := range faultNumber.FindAllString(d.Name.Name, -1) {
+					shown[number] = true
+				}
+			}
+		}
+	}
+	return shown
+}
+
+var faultRules = []rule{{
+	name:  "faults",
+	check: checkFaults,
+	bad: map[string]string{
+		"state/a_test.go": faultTests("R02", "R09", "R25", "R71") + `
+// TestR02_OnlyInAComment is none.
+
+func requireR09(t *testing.T) {}
+
+func (s suite) TestR25(t *testing.T) {}
+
+func TestR710_IsAnotherNumber(t *testing.T) {}
+`,
+		"state/a.go": "package state\n\nfunc TestR02(t *testing.T) {}\n",
+	},
+	want: []string{
+		"internal/lint/faults_test.go:1: no test function has R02 in its name: a fault is shown by a test",
+		"internal/lint/faults_test.go:1: no test function has R09 in its name: a fault is shown by a test",
+		"internal/lint/faults_test.go:1: no test function has R25 in its name: a fault is shown by a test",
+		"internal/lint/faults_test.go:1: no test function has R71 in its name: a fault is shown by a test",
+	},
+	good: map[string]string{
+		"state/a_test.go":     faultTests("R02", "R09"),
+		"processor/a_test.go": "package processor\n\nfunc TestR02_R09_InOne(t *testing.T) {}\n",
+	},
+}}
+
+// faultTests is a source with a test for each fault but some.
+func faultTests(but ...string) string {
+	var b strings.Builder
+	b.WriteString("package state\n")
+	for _, number := range faults {
+		if !slices.Contains(but, number) {
+			fmt.Fprintf(&b, "\nfunc Test%s_Shown(t *testing.T) {}\n", number)
+		}
+	}
+	return b.String()
+}
