@@ -188,7 +188,7 @@ func (c *Client) onController(ctx context.Context, fn func(*sarama.Broker) error
 	if node < 0 {
 		return codeError(sarama.ErrNotController, "Metadata", "", -1)
 	}
-	err := c.onNode(ctx, node, ForAdmin, nil, fn)
+	err := c.onNode(ctx, node, use{ForAdmin, nil}, fn)
 	if err != nil {
 		c.forgetController()
 	}

@@ -40,7 +40,7 @@ func (c *Client) DeleteRecords(ctx context.Context, topic string, offsets map[in
 // deleteRecords asks one leader. To ask again for a partition that is done changes nothing.
 func (c *Client) deleteRecords(ctx context.Context, node int32, topic string, at map[int32]int64) error {
 	var res *sarama.DeleteRecordsResponse
-	err := c.onNode(ctx, node, ForAdmin, nil, func(b *sarama.Broker) (err error) {
+	err := c.onNode(ctx, node, use{ForAdmin, nil}, func(b *sarama.Broker) (err error) {
 		res, err = b.DeleteRecords(&sarama.DeleteRecordsRequest{Version: 1, Timeout: adminTimeout,
 			Topics: map[string]*sarama.DeleteRecordsRequestTopic{topic: {PartitionOffsets: at}}})
 		return err

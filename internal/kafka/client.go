@@ -104,16 +104,16 @@ func (c *Client) ClusterID() string {
 	return c.clusterID
 }
 
-// onNode runs fn on the connection of that purpose and owner to a broker known from metadata.
+// onNode runs fn on the connection of that use to a broker known from metadata.
 // It fails with *Error (retriable) where the broker is not known.
-func (c *Client) onNode(ctx context.Context, node int32, p Purpose, owner any, fn func(*sarama.Broker) error) error {
+func (c *Client) onNode(ctx context.Context, node int32, u use, fn func(*sarama.Broker) error) error {
 	c.mu.Lock()
 	addr, ok := c.nodes[node]
 	c.mu.Unlock()
 	if !ok {
-		return &Error{Code: int16(sarama.ErrBrokerNotAvailable), Request: string(p), Partition: -1, Detail: fmt.Sprintf("broker %d", node)}
+		return &Error{Code: int16(sarama.ErrBrokerNotAvailable), Request: string(u.purpose), Partition: -1, Detail: fmt.Sprintf("broker %d", node)}
 	}
-	return c.onAddr(ctx, connKey{addr, p, owner}, fn)
+	return c.onAddr(ctx, connKey{addr, u}, fn)
 }
 
 func (c *Client) onAddr(ctx context.Context, key connKey, fn func(*sarama.Broker) error) error {
@@ -156,7 +156,7 @@ const metadataTimeout = 5 * time.Second
 func (c *Client) onAny(ctx context.Context, p Purpose, fn func(*sarama.Broker) error) error {
 	failed := &UnreachableError{}
 	for _, addr := range c.addrs() {
-		err := c.tryAddr(ctx, connKey{addr, p, nil}, fn)
+		err := c.tryAddr(ctx, connKey{addr, use{p, nil}}, fn)
 		if err == nil || ctx.Err() != nil || errors.Is(err, ErrClosed) {
 			return err
 		}

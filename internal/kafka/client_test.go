@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tarnstream/tarn/devbroker"
+	"github.com/tarnstream/tarn/internal/bubbletest"
 	"github.com/tarnstream/tarn/state"
 )
 
@@ -93,11 +94,10 @@ func TestErrors(t *testing.T) {
 func TestVersionError(t *testing.T) {
 	old := sarama.NewMockBroker(t, 1)
 	defer old.Close()
-	var keys []sarama.ApiVersionsResponseKey
-	for _, n := range needed {
+	keys := []sarama.ApiVersionsResponseKey{{ApiKey: 1, MaxVersion: 11}, {ApiKey: 18, MaxVersion: 3}}
+	for _, n := range needed[1:] {
 		keys = append(keys, sarama.ApiVersionsResponseKey{ApiKey: n.key, MaxVersion: n.min})
 	}
-	keys[0].MaxVersion = 11
 	old.SetHandlerByMap(map[string]sarama.MockResponse{"ApiVersionsRequest": sarama.NewMockApiVersionsResponse(t).SetApiKeys(keys)})
 	c, err := NewClient(Config{Brokers: []string{old.Addr()}})
 	require.NoError(t, err)
@@ -111,7 +111,7 @@ func TestVersionError(t *testing.T) {
 
 // TestConnect waits for a broker that comes late, and names the addresses when none does.
 func TestR25_Connect(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		c, b := clientOf(t, devbroker.Brokers(2))
 		b.Stop()
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -142,7 +142,7 @@ func TestRequestEnds(t *testing.T) {
 		"release": func(c *Client, _ context.CancelCauseFunc) { c.release(owner) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubbletest.Run(t, func(t *testing.T) {
 				c, b := clientOf(t)
 				topics, err := c.Refresh(t.Context(), "t")
 				require.NoError(t, err)
@@ -151,7 +151,7 @@ func TestRequestEnds(t *testing.T) {
 				ctx, cancel := context.WithCancelCause(t.Context())
 				defer cancel(nil)
 				ask := func(ctx context.Context) error {
-					return c.onNode(ctx, topics["t"].Partitions[0].Leader, ForOffsets, owner, func(k *sarama.Broker) error {
+					return c.onNode(ctx, topics["t"].Partitions[0].Leader, use{ForOffsets, owner}, func(k *sarama.Broker) error {
 						req := &sarama.OffsetRequest{Version: 5}
 						req.AddBlock("t", 0, sarama.OffsetNewest, 1)
 						_, err := k.GetAvailableOffsets(req)
@@ -184,7 +184,7 @@ func TestRequestEnds(t *testing.T) {
 
 // TestDialEnds: a dial that hangs ends with its context and with Close; nobody waits for it.
 func TestDialEnds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		c, err := NewClient(Config{Brokers: []string{"nowhere:1"}, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			<-ctx.Done()
 			return nil, ctx.Err()
@@ -209,7 +209,7 @@ func TestDialEnds(t *testing.T) {
 
 // TestMetadataAsksTheHealthyFirst: a broker that hangs costs its time-out once, not at every refresh.
 func TestR53_MetadataAsksTheHealthyFirst(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		c, b := clientOf(t, devbroker.Brokers(2))
 		_, err := c.Refresh(t.Context(), "t")
 		require.NoError(t, err)
@@ -237,7 +237,7 @@ func TestR53_MetadataAsksTheHealthyFirst(t *testing.T) {
 
 // TestLeader: from metadata; a partition or topic that is not there is an error of its own kind.
 func TestLeader(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		c, b := clientOf(t, devbroker.Brokers(3))
 		require.NoError(t, b.MoveLeader("t", 1, 2))
 		p, err := c.leader(t.Context(), "t", 1)
@@ -250,7 +250,7 @@ func TestLeader(t *testing.T) {
 		require.NoError(t, b.CreateTopic("none", 1, nil))
 		_, err = c.leader(t.Context(), "none", 0)
 		require.NoError(t, err, "asked afresh")
-		err = c.onNode(t.Context(), 99, ForFetch, nil, nil)
+		err = c.onNode(t.Context(), 99, use{ForFetch, nil}, nil)
 		require.True(t, retriable(err), "%v", err)
 	})
 }

@@ -28,11 +28,16 @@ const (
 	ForCommit   Purpose = "commit"
 )
 
-type connKey struct {
-	addr    string
+// use is what a connection is for.
+type use struct {
 	purpose Purpose
-	// owner separates the connections of readers, producers and members that share a Client.
+	// owner separates the connections of readers, producers and members that share a Client; nil is shared by all.
 	owner any
+}
+
+type connKey struct {
+	addr string
+	use
 }
 
 // conn is one connection. sem is its lock: a channel, so that waiting for it ends with a context
@@ -82,11 +87,19 @@ func (c *conn) open(ctx context.Context) error {
 	if c.broker != nil {
 		return nil
 	}
-	w := newWire(ctx, c.client.dial)
+	dialing, cancel := context.WithCancel(ctx)
+	defer cancel()
+	w := &wire{cancel: cancel}
 	c.wire.Store(w)
 	if c.client.isClosed() { // asked after the wire can be seen, so that either Close closes it or we see Close
 		w.close()
 		return ErrClosed
+	}
+	if err := w.connect(dialing, c); err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return explain(err, c.client.conf)
 	}
 	conf := *c.client.conf
 	conf.Net.Proxy.Enable, conf.Net.Proxy.Dialer = true, w
@@ -148,41 +161,40 @@ func (c *conn) discard() {
 	c.broker = nil
 }
 
-// wire is the dialer handed to sarama; it remembers the socket, because sarama's own Close waits for answers.
+// wire is the dialer handed to sarama. It dials before sarama does, which would hold a mutex meanwhile that no context ends
+// and that stalls virtual time; and it remembers the socket, because sarama's own Close waits for answers.
 type wire struct {
-	ctx    context.Context // of the dial under way
-	cancel context.CancelFunc
-	dial   func(ctx context.Context, network, addr string) (net.Conn, error)
+	cancel context.CancelFunc // of the dial under way
 
 	mu     sync.Mutex
 	socket net.Conn
 	closed bool
 }
 
-func newWire(ctx context.Context, dial func(ctx context.Context, network, addr string) (net.Conn, error)) *wire {
-	w := &wire{dial: dial}
-	w.ctx, w.cancel = context.WithCancel(ctx)
-	return w
-}
-
-// Dial implements proxy.Dialer.
-func (w *wire) Dial(network, addr string) (net.Conn, error) {
-	s, err := w.dial(w.ctx, network, addr)
-	var known net.Error
-	if err != nil && !errors.As(err, &known) { // whatever a dialer says, the next attempt may succeed
-		err = &net.OpError{Op: "dial", Net: network, Err: err}
-	}
+// connect dials, until ctx ends or close is called.
+func (w *wire) connect(ctx context.Context, c *conn) error {
+	s, err := c.client.dial(ctx, "tcp", c.key.addr)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed {
 		_ = s.Close()
-		return nil, net.ErrClosed
+		return net.ErrClosed
 	}
 	w.socket = s
-	return s, nil
+	return nil
+}
+
+// Dial implements proxy.Dialer: it gives what connect has opened.
+func (w *wire) Dial(string, string) (net.Conn, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return nil, net.ErrClosed
+	}
+	return w.socket, nil
 }
 
 func (w *wire) close() {

@@ -19,6 +19,7 @@ type chunk struct {
 	batches        []*sarama.Records
 	aborted        []*sarama.AbortedTransaction
 	ends           logEnds
+	at             time.Time // when it came
 	bytes          int64
 	err            error
 }

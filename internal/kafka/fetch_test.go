@@ -490,3 +490,17 @@ func TestUnpackTimes(t *testing.T) {
 	batch.LogAppendTime, batch.FirstTimestamp = false, time.Time{}
 	require.Equal(t, [2]int64{-1, -1}, times())
 }
+
+// TestStop: what ends the reader is every Cursor's error, also of one that is opened later.
+func TestStop(t *testing.T) {
+	s := newScript(t)
+	f := s.open(0, 0)
+	why := &VersionError{Addr: "a:1", Request: "Fetch", Need: 12, Has: 11}
+	s.x.stop(why)
+	for _, f := range []*flow{f, s.open(1, 5)} {
+		_, _, err := f.pop()
+		require.Equal(t, error(why), err)
+		_, asked := s.plan()
+		require.Empty(t, asked)
+	}
+}

@@ -105,7 +105,7 @@ func (w *memberWire) do(ctx context.Context, o memberOut) memberIn {
 
 // ask sends one request on the connection that is the member's own.
 func (w *memberWire) ask(ctx context.Context, fn func(*sarama.Broker) error) error {
-	return w.client.onCoordinator(ctx, w.cfg.Group, ForJoin, w, fn)
+	return w.client.onCoordinator(ctx, w.cfg.Group, use{ForJoin, w}, fn)
 }
 
 func (w *memberWire) instance() *string {

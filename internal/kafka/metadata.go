@@ -141,12 +141,12 @@ func (c *Client) forgetCoordinator(group string) {
 }
 
 // onCoordinator runs fn on the group's coordinator. After a transport error the coordinator is looked up afresh.
-func (c *Client) onCoordinator(ctx context.Context, group string, p Purpose, owner any, fn func(*sarama.Broker) error) error {
+func (c *Client) onCoordinator(ctx context.Context, group string, u use, fn func(*sarama.Broker) error) error {
 	node, err := c.coordinator(ctx, group)
 	if err != nil {
 		return err
 	}
-	err = c.onNode(ctx, node, p, owner, fn)
+	err = c.onNode(ctx, node, u, fn)
 	if err != nil {
 		c.forgetCoordinator(group)
 	}

@@ -38,7 +38,7 @@ func (c *Client) CommitOffsets(ctx context.Context, group string, m Member, offs
 			return nil
 		}
 		var res *sarama.OffsetCommitResponse
-		err := c.onCoordinator(ctx, group, ForCommit, nil, func(b *sarama.Broker) (err error) {
+		err := c.onCoordinator(ctx, group, use{ForCommit, nil}, func(b *sarama.Broker) (err error) {
 			res, err = b.CommitOffset(todo.request(group, m))
 			return err
 		})
@@ -109,7 +109,7 @@ func (c *Client) CommittedOffsets(ctx context.Context, group string, topics map[
 	}
 	err := retry(ctx, func() error {
 		var res *sarama.OffsetFetchResponse
-		err := c.onCoordinator(ctx, group, ForCommit, nil, func(b *sarama.Broker) (err error) {
+		err := c.onCoordinator(ctx, group, use{ForCommit, nil}, func(b *sarama.Broker) (err error) {
 			req := sarama.NewOffsetFetchRequest(sarama.V2_5_0_0, group, topics)
 			req.RequireStable = true
 			res, err = b.FetchOffset(req)

@@ -30,6 +30,7 @@ type flow struct {
 	bytes     int64   // of the chunks in queue
 	delivered int64   // next offset that Poll gives: <= position while that is known
 	err       error   // after queue; sticks until seek. Then position is UnknownOffset
+	told      bool    // pop gave err
 	seen      logEnds // as the last answer said
 	fresh     bool    // seen is of an answer since it was last taken
 
@@ -63,7 +64,7 @@ func (f *flow) seek(position int64) {
 	f.raise(position)
 	f.queue, f.bytes, f.delivered = nil, 0, position
 	f.stale = f.stale || f.err != nil || f.leader < 0
-	f.err, f.seen, f.fresh, f.alone, f.damaged = nil, unknownEnds, false, false, 0
+	f.err, f.told, f.seen, f.fresh, f.alone, f.damaged = nil, false, unknownEnds, false, false, 0
 	f.notBefore, f.wait, f.missed, f.cuts, f.empties = time.Time{}, 0, absence{}, 0, absence{}
 }
 
@@ -122,6 +123,7 @@ func (f *flow) push(c chunk) {
 // pop takes the oldest chunk, or the error once there is none.
 func (f *flow) pop() (chunk, bool, error) {
 	if len(f.queue) == 0 {
+		f.tell()
 		return chunk{}, false, f.err
 	}
 	c := f.queue[0]
@@ -130,6 +132,14 @@ func (f *flow) pop() (chunk, bool, error) {
 	f.bytes -= c.bytes
 	f.delivered = c.next
 	return c, true, nil
+}
+
+// tell takes note that the error was given. Only from then on may a seek mean the topic that is there now.
+func (f *flow) tell() {
+	f.told = f.err != nil
+	if e, ok := errors.AsType[*TopicChangedError](f.err); ok {
+		f.id = e.Is
+	}
 }
 
 func (f *flow) notify() {
@@ -178,87 +188,6 @@ func (f *flow) undecodable(cause error, now time.Time) {
 	}
 	f.alone = true
 	f.later(now)
-}
-
-// adopt takes over what fresh metadata says of the topic.
-func (f *flow) adopt(t Topic, now time.Time) {
-	f.stale = false
-	switch {
-	case t.Err != nil && !missing(t.Err):
-		f.adoptError(t.Err)
-	case t.Err != nil:
-		f.absent(t.Err, now)
-	case f.recreated(t):
-		was, at := f.id, f.position
-		f.id = t.ID
-		f.lose(&TopicChangedError{Topic: f.topic, Partition: f.partition, Was: was, Is: t.ID, Position: at})
-	case int(f.partition) >= len(t.Partitions):
-		f.absent(codeError(sarama.ErrUnknownTopicOrPartition, "Metadata", f.topic, f.partition), now)
-	default:
-		f.missed = absence{}
-		if f.id == (state.TopicID{}) {
-			f.id = t.ID
-		}
-		f.follow(t.Partitions[f.partition], now)
-	}
-}
-
-// recreated compares topic ids. Without a position there is nothing that could be of the wrong topic; seek compares then.
-func (f *flow) recreated(t Topic) bool {
-	return f.position >= 0 && f.id != (state.TopicID{}) && t.ID != (state.TopicID{}) && t.ID != f.id
-}
-
-func (f *flow) adoptError(err error) {
-	if f.position < 0 {
-		return
-	}
-	if e, ok := errors.AsType[*Error](err); ok && e.Retriable() {
-		f.stale = true
-		return
-	}
-	f.stick(err)
-}
-
-// absent counts how often metadata did not know the partition, and gives up once that is confirmed.
-func (f *flow) absent(err error, now time.Time) {
-	f.leader = -1
-	if f.position < 0 {
-		return
-	}
-	if f.missed.confirmed(now, absenceTimes, absenceTime) {
-		f.stick(err)
-		return
-	}
-	f.stale = true
-}
-
-// follow moves to the partition's leader. A request under way at the old one is given up.
-func (f *flow) follow(p Partition, now time.Time) {
-	if f.leader >= 0 && p.Leader != f.leader {
-		f.raise(f.position)
-		f.notBefore = now
-	}
-	f.leader, f.epoch = p.Leader, p.Epoch
-	f.stale = p.Leader < 0
-}
-
-// absence is something that was not there, several times over a while.
-type absence struct {
-	times int
-	since time.Time
-}
-
-// A broker may learn of a new topic late.
-const (
-	absenceTimes = 3
-	absenceTime  = 500 * time.Millisecond
-)
-
-func (a *absence) confirmed(now time.Time, times int, span time.Duration) bool {
-	if a.times++; a.times == 1 {
-		a.since = now
-	}
-	return a.times >= times && now.Sub(a.since) >= span
 }
 
 // after is the position behind an offset.

@@ -59,7 +59,7 @@ func (p *Producer) initID(ctx context.Context, e *event) {
 
 func (p *Producer) send(ctx context.Context, e *event) {
 	req := p.request(e.lanes)
-	e.err = p.client.onNode(ctx, e.node, ForProduce, p, func(b *sarama.Broker) (err error) {
+	e.err = p.client.onNode(ctx, e.node, use{ForProduce, p}, func(b *sarama.Broker) (err error) {
 		e.sent = true
 		e.answer, err = b.Produce(req)
 		return err

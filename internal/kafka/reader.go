@@ -90,6 +90,7 @@ func (r *Reader) Open(topic string, partition int32, wake chan<- struct{}) *Curs
 
 // keep refreshes metadata where it is wanted and starts a loop for each broker that leads a partition.
 func (r *Reader) keep(ctx context.Context, group *task.Group) error {
+	var said time.Time
 	for {
 		names, wait := r.wanted(group)
 		if len(names) == 0 {
@@ -106,7 +107,7 @@ func (r *Reader) keep(ctx context.Context, group *task.Group) error {
 			return nil
 		}
 		if err != nil {
-			r.cfg.Logger.Warn("metadata refresh failed", "err", err)
+			r.complain(&said, "metadata refresh failed", "err", err)
 		}
 	}
 }
@@ -136,6 +137,7 @@ func (r *Reader) refresh(ctx context.Context, names ...string) (map[string]Topic
 
 // loop fetches from one broker. It stays until Run ends, idle when the broker leads nothing any more.
 func (r *Reader) loop(ctx context.Context, node int32, kick <-chan struct{}) error {
+	var said time.Time
 	for {
 		plan := r.plan(node)
 		if len(plan.asks) == 0 {
@@ -151,9 +153,23 @@ func (r *Reader) loop(ctx context.Context, node int32, kick <-chan struct{}) err
 		if ctx.Err() != nil {
 			return nil
 		}
+		if a.err != nil {
+			r.complain(&said, "fetch failed", "broker", node, "partitions", len(plan.asks), "err", a.err)
+		}
 		r.settle(plan, a)
 	}
 }
+
+// complain warns, at most now and then: trouble is asked again about once a second for as long as it lasts.
+func (r *Reader) complain(said *time.Time, msg string, args ...any) {
+	level := slog.LevelDebug
+	if time.Since(*said) >= complainEvery {
+		*said, level = time.Now(), slog.LevelWarn
+	}
+	r.cfg.Logger.Log(context.Background(), level, msg, args...)
+}
+
+const complainEvery = 30 * time.Second
 
 func (r *Reader) plan(node int32) fetchPlan {
 	r.mu.Lock()
@@ -163,7 +179,7 @@ func (r *Reader) plan(node int32) fetchPlan {
 
 func (r *Reader) fetch(ctx context.Context, node int32, plan fetchPlan) (a fetchAnswer) {
 	req := plan.request()
-	a.err = r.client.onNode(ctx, node, ForFetch, r, func(b *sarama.Broker) (err error) {
+	a.err = r.client.onNode(ctx, node, use{ForFetch, r}, func(b *sarama.Broker) (err error) {
 		a.sent = true
 		a.res, err = b.Fetch(req)
 		return err
@@ -172,9 +188,6 @@ func (r *Reader) fetch(ctx context.Context, node int32, plan fetchPlan) (a fetch
 }
 
 func (r *Reader) settle(plan fetchPlan, a fetchAnswer) {
-	if a.err != nil {
-		r.cfg.Logger.Warn("fetch failed", "broker", plan.node, "partitions", len(plan.asks), "err", a.err)
-	}
 	r.mu.Lock()
 	r.fetcher.answer(plan, a, time.Now())
 	urgent := r.fetcher.urgent

@@ -124,7 +124,7 @@ func (c *Cursor) listOne(ctx context.Context, leader int32, at int64, isolation 
 	req := &sarama.OffsetRequest{Version: 5, IsolationLevel: isolation}
 	req.AddBlock(topic, partition, at, 1)
 	var res *sarama.OffsetResponse
-	err := c.reader.client.onNode(ctx, leader, ForOffsets, nil, func(b *sarama.Broker) (err error) {
+	err := c.reader.client.onNode(ctx, leader, use{ForOffsets, nil}, func(b *sarama.Broker) (err error) {
 		res, err = b.GetAvailableOffsets(req)
 		return err
 	})

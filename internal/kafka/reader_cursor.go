@@ -58,17 +58,24 @@ func (c *Cursor) take() (chunk, bool, error) {
 	return taken, ok, err
 }
 
-// Fetch implements state.Log over SeekTo and Poll. An answer without progress tells the log's bounds only where a broker
-// told them during the call.
+// Fetch implements state.Log over SeekTo and Poll. An answer tells the log's end only where a broker told it during the
+// call: what was fetched ahead may have waited here, and nobody may conclude from it how current it is.
 func (c *Cursor) Fetch(ctx context.Context, position int64) (state.Records, error) {
 	c.aim(position)
+	began := time.Now()
 	wait := c.reader.cfg.MaxWait
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	for overdue := false; ; {
-		records, ok, err := c.Poll()
-		if err != nil || ok {
-			return records, err
+		taken, ok, err := c.take()
+		if err != nil {
+			return state.Records{}, err
+		}
+		if ok {
+			if taken.at.Before(began) {
+				taken.ends.end = state.UnknownOffset
+			}
+			return taken.unpack(), nil
 		}
 		if overdue {
 			if ends, fresh := c.ends(); fresh {
@@ -89,10 +96,10 @@ func (c *Cursor) Fetch(ctx context.Context, position int64) (state.Records, erro
 	}
 }
 
-// aim seeks unless the cursor stands there already, in good order.
+// aim seeks unless the cursor stands there already, in good order or with an error that is still to be told.
 func (c *Cursor) aim(position int64) {
 	c.reader.mu.Lock()
-	stays := c.flow.delivered == position && c.flow.err == nil
+	stays := c.flow.delivered == position && !c.flow.told
 	c.flow.fresh = false
 	c.reader.mu.Unlock()
 	if !stays {

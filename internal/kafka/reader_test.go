@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -19,6 +20,7 @@ import (
 // read starts a Reader that ends with the test.
 func (b *bench) read(cfg kafka.ReaderConfig) *kafka.Reader {
 	b.t.Helper()
+	cfg.Logger = slog.New(slog.DiscardHandler)
 	r := b.client.NewReader(cfg)
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
@@ -114,6 +116,7 @@ func TestR28_ReaderNulls(t *testing.T) {
 		require.Less(t, time.Since(began), 1100*time.Millisecond)
 
 		b.broker.Stop()
+		synctest.Wait()
 		records, err = c.Fetch(t.Context(), 2)
 		require.NoError(t, err)
 		require.Equal(t, state.UnknownOffset, records.End, "no broker said so during the call")

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/tarnstream/tarn/internal/bubbletest"
 	"github.com/tarnstream/tarn/internal/task"
 )
 
@@ -86,7 +86,7 @@ func TestParentEndsTheGroup(t *testing.T) {
 }
 
 func TestWaitWaitsForAll(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
 		g := task.New(t.Context())
 		var ended atomic.Int32
 		for i := range 5 {

@@ -1,0 +1,109 @@
+package kafka
+
+import (
+	"errors"
+	"time"
+
+	"github.com/IBM/sarama"
+)
+
+// answer applies what came of a plan's fetch.
+func (x *fetcher) answer(p fetchPlan, a fetchAnswer, now time.Time) {
+	for i := range p.asks {
+		k := &p.asks[i]
+		if k.flow.version != k.version {
+			continue // sought, reset, moved or closed meanwhile (R50, R38)
+		}
+		k.flow.asking = false
+		if x.answerOne(k, &p, &a, now) {
+			k.flow.stale = true
+		}
+		x.urgent = x.urgent || k.flow.stale
+	}
+}
+
+// answerOne is true where fresh metadata may help.
+func (x *fetcher) answerOne(k *fetchAsk, p *fetchPlan, a *fetchAnswer, now time.Time) bool {
+	f := k.flow
+	switch {
+	case a.err != nil && a.sent && undecoded(a.err):
+		f.undecodable(a.err, now) // each partition is asked alone until one is found to be the cause (R56)
+		return false
+	case a.err != nil:
+		f.cut(a.sent, now)
+		return true
+	case a.res.ErrorCode != 0:
+		return f.refused(sarama.KError(a.res.ErrorCode), now)
+	}
+	block := a.res.GetBlock(f.topic, f.partition)
+	if block == nil {
+		f.later(now)
+		return false
+	}
+	if block.Err != sarama.ErrNoError {
+		return f.refused(block.Err, now)
+	}
+	x.brought(f, block, manner{alone: p.alone, throttled: a.res.ThrottleTime > 0}, now)
+	return false
+}
+
+// undecoded tells whether sarama got an answer and failed to decode it.
+func undecoded(err error) bool {
+	if _, ok := errors.AsType[sarama.KError](err); ok {
+		return false // of a login that had to be renewed
+	}
+	return !transport(err) && !errors.Is(err, sarama.ErrUnsupportedVersion)
+}
+
+// manner is how an answer came about: what an empty one says depends on it.
+type manner struct{ alone, throttled bool }
+
+// brought takes an answer without error.
+func (x *fetcher) brought(f *flow, b *sarama.FetchResponseBlock, how manner, now time.Time) {
+	c, short := newChunk(b, f.position)
+	c.at = now
+	switch {
+	case c.err != nil:
+		f.stick(&BatchError{Topic: f.topic, Partition: f.partition, Position: f.position, Err: c.err})
+		return
+	case c.next > f.position:
+		f.good(c.ends)
+		f.push(c)
+	case short && how.alone:
+		f.stick(&BatchError{Topic: f.topic, Partition: f.partition, Position: f.position, Err: errShortBatch})
+	case short:
+		f.alone = true
+	case !how.throttled && c.ends.stable > f.position:
+		f.good(c.ends)
+		f.alone = true // others may have filled the answer (R67)
+		if how.alone {
+			x.hollow(f, c, now)
+		}
+	default:
+		f.good(c.ends)
+	}
+}
+
+// hollow takes note of an empty answer to a partition asked for alone, with room, below its last stable offset. Mostly
+// nothing follows from it: a broker that waits for tiered storage answers so too. Only when that goes on for long is the
+// stretch taken for one whose batches are all gone.
+func (x *fetcher) hollow(f *flow, c chunk, now time.Time) {
+	f.notBefore = now.Add(emptyWait)
+	if !f.empties.confirmed(now, emptyTimes, emptyTime) {
+		return
+	}
+	x.cfg.Logger.Warn("log has no batch between position and last stable offset; going on behind", "topic", f.topic,
+		"partition", f.partition, "position", f.position, "stable", c.ends.stable)
+	c.next = c.ends.stable
+	f.alone, f.notBefore = false, time.Time{}
+	f.push(c)
+}
+
+const (
+	emptyTimes = 10
+	emptyTime  = 30 * time.Second
+	emptyWait  = 500 * time.Millisecond
+)
+
+// errShortBatch is the cause of a BatchError.
+var errShortBatch = errors.New("the batch came incomplete although there was room, or has a content the client cannot decode (some zstd batches of identical records)")
