@@ -42,7 +42,6 @@ type clerk struct {
 	cancel context.CancelFunc
 	done   chan struct{}
 	err    error
-	cfg    kafka.MembershipConfig
 
 	// under desk.mu
 	held        []int32
