@@ -184,6 +184,24 @@ func (c *committer) commit(ctx context.Context, turn []*sealed) error {
 	}
 	c.promote(turn)
 	c.env.count.commits.Add(1)
+	return c.awaitDisk(ctx, turn)
+}
+
+// maxUnflushed bounds what a table partition keeps in memory while the disk is slow, in multiples of LayerBytes.
+const maxUnflushed = 4
+
+// awaitDisk keeps commits, and with them the tasks, from running away from a disk that does not follow.
+func (c *committer) awaitDisk(ctx context.Context, turn []*sealed) error {
+	for _, s := range turn {
+		for _, cell := range s.task.cells {
+			if cell.pendingBytes() < maxUnflushed*c.env.conf.layerBytes {
+				continue
+			}
+			if err := c.env.flush.task(ctx, s.task, false); err != nil && s.task.lease.Err() == nil {
+				return err
+			}
+		}
+	}
 	return nil
 }
 

@@ -310,15 +310,15 @@ func (t *task) abandon() {
 	}
 }
 
-// close closes the stores of an ended task and ends its lease.
+// close ends the lease of an ended task, so that no flush starts any more, and closes its stores.
 func (t *task) close() {
 	t.closing.Do(func() {
+		t.lose(errLost)
 		for _, c := range t.cells {
 			if err := c.store.Close(); err != nil {
 				t.log.Warn("store does not close cleanly", "table", c.topic, "error", err)
 			}
 		}
-		t.lose(errLost)
 		close(t.closed)
 	})
 }
