@@ -29,7 +29,7 @@ type cell struct {
 	frozen    layer
 	bytes     int              // of committed
 	check     state.Checkpoint // what committed amounts to
-	stamped   time.Time        // known-current time of the checkpoint on disk
+	restamped bool             // the known-current time in check is newer than the one on disk
 }
 
 // layer is the newest change by key.
@@ -92,15 +92,31 @@ func (c *cell) promote(changes []scope.Change, inputs map[string]int64, now time
 // changeOverhead estimates a change in a layer without key and value.
 const changeOverhead = 128
 
-// dirty tells whether a flush has anything to write: changes, or a checkpoint whose known-current time is old.
-func (c *cell) dirty(now time.Time) bool {
+// dirty tells whether a flush has anything to write.
+func (c *cell) dirty() bool {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	return len(c.committed) > 0 || now.Sub(c.stamped) > restampAfter
+	return len(c.committed) > 0 || c.restamped
 }
 
-// restampAfter is how old the known-current time on disk may get while a table is idle.
+// restampAfter is how old the known-current time may get while a table is idle.
 const restampAfter = time.Minute
+
+// idle tells whether it is time to ask the broker whether an unchanged table is still current.
+func (c *cell) idle(now time.Time) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return len(c.sealed)+len(c.committed) == 0 && now.Sub(c.check.KnownCurrent) > restampAfter
+}
+
+// restamp notes that the log's end was at or below the position now.
+func (c *cell) restamp(b state.Bounds, now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if b.End != state.UnknownOffset && b.End <= c.check.Position {
+		c.check.KnownCurrent, c.restamped = now, true
+	}
+}
 
 // pendingBytes is the memory of what is not yet on disk.
 func (c *cell) pendingBytes() int {
@@ -132,7 +148,7 @@ func (c *cell) flush(ctx context.Context) error {
 		return err
 	}
 	c.mu.Lock()
-	c.frozen, c.stamped = nil, check.KnownCurrent
+	c.frozen = nil
 	c.mu.Unlock()
 	return nil
 }
@@ -140,6 +156,6 @@ func (c *cell) flush(ctx context.Context) error {
 func (c *cell) freeze() (layer, state.Checkpoint) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.frozen, c.committed, c.bytes = c.committed, nil, 0
+	c.frozen, c.committed, c.bytes, c.restamped = c.committed, nil, 0, false
 	return c.frozen, c.check
 }

@@ -33,6 +33,7 @@ func (f *flusher) run(ctx context.Context) error {
 			if t.state.Load() != taskRunning {
 				continue
 			}
+			f.restamp(ctx, t)
 			if err := f.task(ctx, t, false); err != nil && t.lease.Err() == nil && ctx.Err() == nil {
 				return err
 			}
@@ -43,7 +44,7 @@ func (f *flusher) run(ctx context.Context) error {
 // task flushes a task's cells: all of them, or those with something to write.
 func (f *flusher) task(ctx context.Context, t *task, all bool) error {
 	for _, c := range t.cells {
-		if !all && !c.dirty(f.env.now()) {
+		if !all && !c.dirty() {
 			continue
 		}
 		if err := c.flush(ctx); err != nil {
@@ -53,3 +54,24 @@ func (f *flusher) task(ctx context.Context, t *task, all bool) error {
 	}
 	return nil
 }
+
+// restamp asks the broker about tables that have not changed for a while, so that a later start knows until when they
+// were current: tombstones that went since then are no matter of theirs. Trouble is left to the next turn.
+func (f *flusher) restamp(ctx context.Context, t *task) {
+	for _, c := range t.cells {
+		if !c.idle(f.env.now()) {
+			continue
+		}
+		cursor := f.env.reader.Open(c.topic, c.partition, nil)
+		asking, cancel := context.WithTimeout(ctx, restampPatience)
+		b, err := cursor.Bounds(asking)
+		cancel()
+		cursor.Close()
+		if err == nil {
+			c.restamp(b, f.env.now())
+		}
+	}
+}
+
+// restampPatience keeps a broker that is away from holding up the flushes.
+const restampPatience = time.Second

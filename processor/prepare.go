@@ -45,7 +45,8 @@ func (t *task) restore(ctx context.Context) error {
 
 func (t *task) restoreTable(ctx context.Context, table string) error {
 	log := t.log.With("table", table)
-	store, err := state.Open(t.env.dir.StoreDir(table, t.partition), state.Options{Logger: log})
+	o := t.env.conf.restoreOptions(table, t.partition, log)
+	store, err := state.Open(t.env.dir.StoreDir(table, t.partition), state.Options{Logger: log, Observer: o.Observer})
 	if err != nil {
 		return err
 	}
@@ -53,13 +54,12 @@ func (t *task) restoreTable(ctx context.Context, table string) error {
 	t.cells = append(t.cells, c)
 	cursor := t.env.reader.Open(table, t.partition, nil)
 	defer cursor.Close()
-	out, err := state.Restore(ctx, store, cursor, t.env.conf.restoreOptions(table, t.partition, log))
+	out, err := state.Restore(ctx, store, cursor, o)
 	if err != nil {
 		return err
 	}
 	t.env.count.restored.Add(out.Records)
 	c.check, _ = store.Checkpoint()
-	c.stamped = c.check.KnownCurrent
 	return nil
 }
 

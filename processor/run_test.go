@@ -154,3 +154,17 @@ func TestRun_CallbackErrorEndsItWithTheRecord(t *testing.T) {
 		})
 	}
 }
+
+// An idle table is stamped as current about once a minute, and not written at every flush interval.
+func TestRun_IdleTableIsStampedSeldom(t *testing.T) {
+	streamtest.Run(t, func(k *streamtest.Kit) {
+		k.Topic("clicks", 1)
+		g := clicker(k.T)
+		i := k.Start(g)
+		click(k, g, "a")
+		time.Sleep(10 * time.Second) // the click is flushed
+		before := i.Processor.Stats().Flushes
+		time.Sleep(10 * time.Minute)
+		require.InDelta(k.T, 10, i.Processor.Stats().Flushes-before, 2)
+	})
+}

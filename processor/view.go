@@ -105,7 +105,8 @@ func (v *View[T]) follow(ctx context.Context, dir *state.GroupDir, reader *kafka
 
 func (v *View[T]) partition(ctx context.Context, dir *state.GroupDir, reader *kafka.Reader, p int32) error {
 	log := v.log.With("partition", p)
-	store, err := state.Open(dir.StoreDir(v.table.Name(), p), state.Options{Logger: log})
+	o := v.conf.restoreOptions(v.table.Name(), p, log)
+	store, err := state.Open(dir.StoreDir(v.table.Name(), p), state.Options{Logger: log, Observer: o.Observer})
 	if err != nil {
 		return err
 	}
@@ -114,7 +115,6 @@ func (v *View[T]) partition(ctx context.Context, dir *state.GroupDir, reader *ka
 	v.mu.Unlock()
 	cursor := reader.Open(v.table.Name(), p, nil)
 	defer cursor.Close()
-	o := v.conf.restoreOptions(v.table.Name(), p, log)
 	said, first := o.Observer.Ready, new(sync.Once)
 	o.Observer.Ready = func(out state.Outcome) {
 		said(out)
