@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"iter"
 	"strconv"
 	"sync"
@@ -18,21 +17,6 @@ import (
 type progress struct {
 	mu   sync.Mutex
 	last map[string]int64
-}
-
-// saw notes a line found in the topic.
-func (p *progress) saw(ctx *topology.Context) error {
-	for _, h := range ctx.Headers() {
-		if string(h.Key) != lineHeader {
-			continue
-		}
-		n, err := strconv.ParseInt(string(h.Value), 10, 64)
-		if err != nil {
-			return fmt.Errorf("soc: header %s: %w", lineHeader, err)
-		}
-		p.note(ctx.Key(), n)
-	}
-	return nil
 }
 
 func (p *progress) note(host string, n int64) {
@@ -69,7 +53,8 @@ func (c feedConfig) feed(ctx context.Context, lines iter.Seq2[sshlog.Line, error
 			continue
 		}
 		number := topology.Header{Key: []byte(lineHeader), Value: strconv.AppendInt(nil, line.Number, 10)}
-		if err := emitter.Emit(ctx, host, line.Text, number); err != nil {
+		year := topology.Header{Key: []byte(yearHeader), Value: strconv.AppendInt(nil, int64(c.year), 10)}
+		if err := emitter.Emit(ctx, host, line.Text, number, year); err != nil {
 			return err
 		}
 		c.fed.note(host, line.Number)
@@ -85,6 +70,7 @@ type feedConfig struct {
 	stream  *topology.Stream[string]
 	options []processor.Option
 	fed     *progress
+	year    int
 	// rate is in lines a second; 0 is as fast as it goes.
 	rate int
 	// to is the last line to feed; 0 means all.

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/tarnstream/tarn/codec"
 	"github.com/tarnstream/tarn/examples/soc/sshlog"
@@ -12,8 +13,11 @@ import (
 // partitions of every topic.
 const partitions = 4
 
-// lineHeader is the header of a line's number in the input.
-const lineHeader = "line"
+// Headers of a line: its number in the input, and its year, which the feeder knows and the line does not tell.
+const (
+	lineHeader = "line"
+	yearHeader = "year"
+)
 
 // monitor is the handles of one prefix and the two groups over them.
 type monitor struct {
@@ -53,7 +57,7 @@ func (m *monitor) handles() []topology.Handle {
 
 // onLine turns a raw line into an event keyed by its source address, or puts it aside with the reason.
 func (m *monitor) onLine(ctx *topology.Context, line string) error {
-	ev, err := sshlog.Parse(line, m.year)
+	ev, err := sshlog.Parse(line, int(headerNumber(ctx, yearHeader, int64(m.year))))
 	if reject, ok := errors.AsType[*sshlog.RejectError](err); ok {
 		return m.rejects.Emit(ctx, ctx.Key(), newReject(line, reject))
 	}
@@ -61,6 +65,16 @@ func (m *monitor) onLine(ctx *topology.Context, line string) error {
 		return err
 	}
 	return m.events.Emit(ctx, ev.Key(), ev)
+}
+
+// headerNumber gives the number in a header of the record, or another where there is none.
+func headerNumber(ctx *topology.Context, name string, otherwise int64) int64 {
+	for _, h := range ctx.Headers() {
+		if n, err := strconv.ParseInt(string(h.Value), 10, 64); string(h.Key) == name && err == nil {
+			return n
+		}
+	}
+	return otherwise
 }
 
 // onEvent moves the row of the event's address on and raises the alerts.
@@ -87,7 +101,8 @@ func (m *monitor) report(run string, all *collector, fed *progress) (*topology.G
 	return topology.Define(fmt.Sprintf("%ssoc-report-%s", m.prefix, run),
 		topology.Input(m.lines, func(ctx *topology.Context, _ string) error {
 			all.addLine()
-			return fed.saw(ctx)
+			fed.note(ctx.Key(), headerNumber(ctx, lineHeader, 0))
+			return nil
 		}),
 		topology.Input(m.events, func(_ *topology.Context, ev sshlog.Event) error { all.addEvent(ev); return nil }),
 		topology.Input(m.rejects, func(_ *topology.Context, r Reject) error { all.addReject(r); return nil }),

@@ -66,7 +66,8 @@ func (a *app) feed(ctx context.Context, to int64) error {
 	if err != nil {
 		return err
 	}
-	c := feedConfig{stream: a.monitor.lines, options: a.options(""), fed: &a.fed, rate: a.config.Rate, to: to}
+	c := feedConfig{stream: a.monitor.lines, options: a.options(""), fed: &a.fed, year: a.config.Year,
+		rate: a.config.Rate, to: to}
 	return c.feed(ctx, lines)
 }
 
