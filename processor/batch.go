@@ -45,6 +45,7 @@ func emissionBatches(env *environment, emitted []scope.Emission) []kafka.OutBatc
 	return out
 }
 
+// stateHeaders shares the headers' bytes.
 func stateHeaders(hs []scope.Header) []state.Header {
 	if len(hs) == 0 {
 		return nil

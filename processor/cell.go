@@ -2,6 +2,7 @@ package processor
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"time"
 
@@ -25,6 +26,7 @@ type cell struct {
 
 	mu        sync.RWMutex
 	sealed    layer
+	sealedOf  *scope.Change // the first change of the sealed layer: which one it is
 	committed layer
 	frozen    layer
 	bytes     int              // of committed
@@ -64,29 +66,55 @@ func (c *cell) seal(changes []scope.Change) {
 		l[ch.Key] = ch
 	}
 	c.mu.Lock()
-	c.sealed = l
-	c.mu.Unlock()
+	defer c.mu.Unlock()
+	c.sealed, c.sealedOf = l, first(changes)
 }
 
-// promote moves the sealed layer to the committed one, now that Kafka has changes at the offsets filled in, and the
-// input positions of the same commit. It reports a gap: an offset of ours that is not the next one of the log.
+func first(changes []scope.Change) *scope.Change {
+	if len(changes) == 0 {
+		return nil
+	}
+	return &changes[0]
+}
+
+// gap tells whether Kafka put changes elsewhere than at the log's next offsets: the log has records of another writer
+// that were never applied here.
+func (c *cell) gap(changes []scope.Change) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	at := c.check
+	for _, ch := range changes {
+		if ch.Offset != at.Position {
+			return true
+		}
+		at.Applied(ch.Offset)
+	}
+	return false
+}
+
+// promote moves a sealed layer to the committed one, now that Kafka has changes at the offsets filled in, and the input
+// positions of the same commit. Over a gap it does nothing and says so. Having written the log's end, the table is known
+// to be current.
 func (c *cell) promote(changes []scope.Change, inputs map[string]int64, now time.Time) (gap bool) {
+	if c.gap(changes) {
+		return true
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, ch := range changes {
-		gap = gap || ch.Offset != c.check.Position
-		c.check.Applied(ch.Offset)
-	}
 	if c.committed == nil {
 		c.committed = make(layer, len(changes))
 	}
 	for _, ch := range changes {
+		c.check.Applied(ch.Offset)
+		c.check.KnownCurrent = now
 		c.committed[ch.Key] = ch
 		c.bytes += changeOverhead + len(ch.Key) + len(ch.Value)
 	}
-	c.sealed = nil
-	c.check.Inputs, c.check.KnownCurrent = inputs, now
-	return gap
+	if c.sealedOf == first(changes) {
+		c.sealed, c.sealedOf = nil, nil
+	}
+	c.check.Inputs = inputs
+	return false
 }
 
 // changeOverhead estimates a change in a layer without key and value.
@@ -156,6 +184,11 @@ func (c *cell) flush(ctx context.Context) error {
 func (c *cell) freeze() (layer, state.Checkpoint) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.frozen, c.committed, c.bytes, c.restamped = c.committed, nil, 0, false
+	if c.frozen == nil {
+		c.frozen = c.committed
+	} else {
+		maps.Copy(c.frozen, c.committed) // over what an earlier flush could not write
+	}
+	c.committed, c.bytes, c.restamped = nil, 0, false
 	return c.frozen, c.check
 }

@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,6 +36,7 @@ type committer struct {
 	kick     chan struct{}
 	arrived  chan struct{}
 	syncs    chan chan error
+	done     chan struct{} // closed when run has returned
 	producer *kafka.Producer
 
 	mu      sync.Mutex
@@ -42,11 +44,13 @@ type committer struct {
 }
 
 func newCommitter(env *environment) *committer {
-	return &committer{env: env, kick: make(chan struct{}, 1), arrived: make(chan struct{}, 1), syncs: make(chan chan error)}
+	return &committer{env: env, kick: make(chan struct{}, 1), arrived: make(chan struct{}, 1), syncs: make(chan chan error),
+		done: make(chan struct{})}
 }
 
 // run commits every interval, when kicked, and when sync asks, until ctx ends.
 func (c *committer) run(ctx context.Context) error {
+	defer close(c.done)
 	defer c.closeProducer()
 	ticker := time.NewTicker(c.env.conf.commitInterval)
 	defer ticker.Stop()
@@ -87,11 +91,16 @@ func notify(ch chan struct{}) {
 	}
 }
 
+// errNoCommitter: commits have ended, with the error that ends the run.
+var errNoCommitter = errors.New("processor: commits have ended")
+
 // sync commits everything that was sealed before the call.
 func (c *committer) sync(ctx context.Context) error {
 	answer := make(chan error, 1)
 	select {
 	case c.syncs <- answer:
+	case <-c.done:
+		return errNoCommitter
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
@@ -118,6 +127,9 @@ func (c *committer) round(ctx context.Context) error {
 			return nil
 		}
 		if err := c.commit(ctx, turn); err != nil {
+			return err
+		}
+		if err := c.awaitDisk(ctx, turn); err != nil {
 			return err
 		}
 	}
@@ -175,8 +187,8 @@ func (c *committer) commit(ctx context.Context, turn []*sealed) error {
 	if err == nil {
 		err = c.commitOffsets(ctx, turn)
 	}
-	if errors.Is(context.Cause(ctx), errLost) {
-		c.unknown(turn)
+	if errors.Is(context.Cause(ctx), errLost) || errors.Is(err, kafka.ErrOutcomeUnknown) || errors.Is(err, kafka.ErrOffsetUnknown) {
+		c.unknown(turn, cmp.Or(err, context.Cause(ctx)))
 		return nil
 	}
 	if err != nil {
@@ -184,7 +196,7 @@ func (c *committer) commit(ctx context.Context, turn []*sealed) error {
 	}
 	c.promote(turn)
 	c.env.count.commits.Add(1)
-	return c.awaitDisk(ctx, turn)
+	return nil
 }
 
 // maxUnflushed bounds what a table partition keeps in memory while the disk is slow, in multiples of LayerBytes.
@@ -197,7 +209,10 @@ func (c *committer) awaitDisk(ctx context.Context, turn []*sealed) error {
 			if cell.pendingBytes() < maxUnflushed*c.env.conf.layerBytes {
 				continue
 			}
-			if err := c.env.flush.task(ctx, s.task, false); err != nil && s.task.lease.Err() == nil {
+			held, cancel := until(ctx, s.task.lease)
+			err := c.env.flush.task(held, s.task, false)
+			cancel()
+			if err != nil && !errors.Is(err, errLost) && s.task.lease.Err() == nil {
 				return err
 			}
 		}
@@ -272,13 +287,14 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// unknown drops a commit whose outcome is unknown, because a lease ended under it: nothing is promoted on a guess.
-// Tasks of the commit that are still ours start again from their checkpoints, and the producer from a new id.
-func (c *committer) unknown(turn []*sealed) {
+// unknown drops a commit whose outcome is unknown, because a lease ended under it or the broker does not tell: nothing
+// is promoted on a guess. Tasks of the commit that are still ours start again from their checkpoints, and the producer
+// from a new id.
+func (c *committer) unknown(turn []*sealed, why error) {
 	c.closeProducer()
 	for _, s := range turn {
 		if s.task.lease.Err() == nil {
-			c.env.tasks.restart(s.task, "a commit was cut off")
+			c.env.tasks.restart(s.task, fmt.Sprintf("the outcome of a commit is unknown: %v", why))
 		}
 	}
 }
@@ -290,30 +306,49 @@ func (c *committer) closeProducer() {
 	}
 }
 
-// promote moves a turn's layers to committed, now that Kafka has them.
+// promote moves a turn's layers to committed, now that Kafka has them. A task with a gap in a table promotes nothing: it
+// starts again and reads what it missed, its own records included.
 func (c *committer) promote(turn []*sealed) {
 	now := c.env.now()
 	for _, s := range turn {
+		s.placed()
+		if s.gap() {
+			c.env.tasks.restart(s.task, "a table's topic has records of another writer")
+			continue
+		}
 		inputs := make(map[string]int64, len(s.positions))
 		for i, in := range s.task.inputs {
 			inputs[in.topic] = s.positions[i]
 		}
-		gap, b := false, 0
 		for i, cell := range s.task.cells {
-			if len(s.tables[i]) > 0 {
-				for j := range s.tables[i] {
-					s.tables[i][j].Offset = s.batches[b].Records[j].Offset
-				}
-				b++
-			}
-			gap = cell.promote(s.tables[i], inputs, now) || gap
+			cell.promote(s.tables[i], inputs, now)
 			if cell.pendingBytes() > c.env.conf.layerBytes {
 				c.env.flush.kickNow()
 			}
 		}
 		s.task.settled()
-		if gap {
-			c.env.tasks.restart(s.task, "the table's topic has records of another writer")
+	}
+}
+
+// placed copies the offsets that Kafka gave the changelog batches into the changes.
+func (s *sealed) placed() {
+	b := 0
+	for _, changes := range s.tables {
+		if len(changes) == 0 {
+			continue
+		}
+		for j := range changes {
+			changes[j].Offset = s.batches[b].Records[j].Offset
+		}
+		b++
+	}
+}
+
+func (s *sealed) gap() bool {
+	for i, cell := range s.task.cells {
+		if cell.gap(s.tables[i]) {
+			return true
 		}
 	}
+	return false
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tarnstream/tarn/internal/kafka"
+	"github.com/tarnstream/tarn/internal/scope"
 	"github.com/tarnstream/tarn/state"
 	"github.com/tarnstream/tarn/topology"
 )
@@ -60,7 +61,7 @@ func (e *Emitter[T]) Emit(ctx context.Context, key string, value T, headers ...t
 	if data == nil {
 		data = []byte{}
 	}
-	r := kafka.OutRecord{Key: bytesOf(key), Value: data, Headers: stateHeaders(headers), Timestamp: time.Now().UnixMilli()}
+	r := kafka.OutRecord{Key: bytesOf(key), Value: data, Headers: stateHeaders(scope.CloneHeaders(headers)), Timestamp: time.Now().UnixMilli()}
 	return e.locked(ctx, func() error { return e.add(ctx, r) })
 }
 

@@ -30,7 +30,7 @@ func (f *flusher) run(ctx context.Context) error {
 			return nil
 		}
 		for _, t := range f.env.tasks.all() {
-			if t.state.Load() != taskRunning {
+			if t.state.Load() != taskRunning || t.lease.Err() != nil {
 				continue
 			}
 			f.restamp(ctx, t)
@@ -44,6 +44,9 @@ func (f *flusher) run(ctx context.Context) error {
 // task flushes a task's cells: all of them, or those with something to write.
 func (f *flusher) task(ctx context.Context, t *task, all bool) error {
 	for _, c := range t.cells {
+		if t.lease.Err() != nil {
+			return errLost
+		}
 		if !all && !c.dirty() {
 			continue
 		}
@@ -67,9 +70,10 @@ func (f *flusher) restamp(ctx context.Context, t *task) {
 		b, err := cursor.Bounds(asking)
 		cancel()
 		cursor.Close()
-		if err == nil {
-			c.restamp(b, f.env.now())
+		if err != nil {
+			return
 		}
+		c.restamp(b, f.env.now())
 	}
 }
 

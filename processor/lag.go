@@ -60,7 +60,7 @@ func lagOf(ctx context.Context, client *kafka.Client, group string, topics []str
 			if err != nil {
 				return 0, err
 			}
-			lag += b.End - max(committed[name][p].Position, b.Start)
+			lag += max(0, b.End-max(committed[name][p].Position, b.Start))
 		}
 	}
 	return lag, nil

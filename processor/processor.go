@@ -44,7 +44,8 @@ func New(group *topology.Group, options ...Option) (*Processor, error) {
 	return &Processor{group: group, conf: conf, ready: make(chan struct{})}, nil
 }
 
-// Ready is closed when every task of this process's first assignment has its tables current and reads its inputs.
+// Ready is closed when this process has joined the group and every task given to it so far has its tables current and
+// reads its inputs. An instance that is given no task, because others have them all, is ready as well.
 func (p *Processor) Ready() <-chan struct{} { return p.ready }
 
 // Run joins the group and handles records until ctx ends; then it commits, flushes, leaves the group and returns nil.
@@ -56,15 +57,19 @@ func (p *Processor) Run(ctx context.Context) error {
 		return errors.New("processor: Run is called once")
 	}
 	env, err := p.prepare(ctx)
-	if err != nil {
+	if err == nil {
+		err = env.run(ctx, p)
+		env.close()
+	}
+	return endOf(ctx, err)
+}
+
+// endOf makes an end that was asked for no error. What happened to a record stays one, whatever ended the callback.
+func endOf(ctx context.Context, err error) error {
+	if _, record := errors.AsType[*RecordError](err); record || ctx.Err() == nil {
 		return err
 	}
-	defer env.close()
-	err = env.run(ctx, p)
-	if err == nil || ctx.Err() == nil {
-		return err
-	}
-	if errors.Is(err, context.Cause(ctx)) {
+	if _, unreachable := errors.AsType[*kafka.UnreachableError](err); unreachable || errors.Is(err, context.Cause(ctx)) || errors.Is(err, ctx.Err()) {
 		return nil
 	}
 	return err
@@ -163,7 +168,8 @@ func (e *environment) membershipConfig() kafka.MembershipConfig {
 		topics = append(topics, in.Name)
 	}
 	c := kafka.MembershipConfig{Group: e.group.Name, Topics: topics, LeaveOnStop: true, SessionTimeout: e.conf.sessionTimeout,
-		StopTimeout: e.conf.stopTimeout, Fingerprint: e.fingerprint(), Logger: e.conf.kafka.Logger}
+		StopTimeout: e.conf.stopTimeout, RebalanceTimeout: e.conf.stopTimeout, Fingerprint: e.fingerprint(),
+		Logger: e.conf.kafka.Logger, OnEvent: e.tasks.onEvent}
 	if e.dir != nil {
 		c.InstanceID, c.Stored = e.dir.InstanceID(), e.stored
 	}
@@ -209,7 +215,7 @@ func (p *Processor) tasks() *tasks {
 
 // Stats is what a Processor has done since it was made.
 type Stats struct {
-	// Records counts the input records handled, Nulls those skipped for their null value.
+	// Records counts the input records read past, Nulls those of them skipped for their null value.
 	Records, Nulls int64
 	// Restored counts the records of tables' topics applied while restoring.
 	Restored int64

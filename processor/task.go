@@ -7,7 +7,6 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/tarnstream/tarn/internal/kafka"
 	"github.com/tarnstream/tarn/internal/scope"
@@ -25,29 +24,34 @@ var (
 // Others talk to it through flags and wake only, so that it looks at them between two records and never waits for a
 // lock while it works: seal asks for the open layer, stop for the end. A task inside a callback is left out of a
 // commit, not waited for.
+//
+// How a task ends, in this order:
+//
+//	stop or lose   the loop ends after the record in hand: by stop its last layer is still committed, by lose nothing is
+//	ended          the loop has returned, and the committer has the last layer
+//	dismiss        nobody needs the stores any more: after the last commit and flush, or at once when it is lost
+//	closed         the stores are closed, and those of the task before it on this partition, too (R27)
 type task struct {
 	partition int32
 	env       *environment
 	log       *slog.Logger
 
-	// lease ends when the partition is lost: nothing of the task may be written any more.
-	lease context.Context
-	lose  context.CancelCauseFunc
-	// stopped ends when the task shall stop; what it did until then is still committed.
-	stopped context.Context
-	halt    context.CancelCauseFunc
-	closed  chan struct{} // closed when the stores are
-	closing sync.Once
-	state   atomic.Int32
+	lease    context.Context // ends when the partition is lost: nothing of the task may be written any more
+	endLease context.CancelCauseFunc
+	stopped  context.Context // ends when the task shall stop
+	halt     context.CancelCauseFunc
+	ended    chan struct{}
+	gone     chan struct{} // dismissed
+	once     sync.Once
+	closed   chan struct{}
+	state    atomic.Int32
 
-	attention atomic.Bool // something below is set
+	attention atomic.Bool // something below is set, or the lease is lost
 	stopping  atomic.Bool
 	sealing   atomic.Bool
 	worked    atomic.Bool // positions have moved since the last seal
 	unsettled atomic.Bool // a sealed layer is in a commit
-	abandoned atomic.Bool // nobody waits for the end any more
 	wake      chan struct{}
-	ended     chan struct{} // closed when the loop has returned; the last seal is with the committer then
 
 	frame  *scope.Frame
 	cells  []*cell
@@ -65,14 +69,14 @@ const (
 var taskStates = [...]string{"waiting", "restoring", "running", "closing"}
 
 func newTask(env *environment, partition int32) *task {
-	t := &task{partition: partition, env: env, log: env.log.With("task", partition),
-		wake: make(chan struct{}, 1), ended: make(chan struct{}), closed: make(chan struct{})}
-	t.lease, t.lose = context.WithCancelCause(context.Background())
+	t := &task{partition: partition, env: env, log: env.log.With("task", partition), wake: make(chan struct{}, 1),
+		ended: make(chan struct{}), gone: make(chan struct{}), closed: make(chan struct{})}
+	t.lease, t.endLease = context.WithCancelCause(context.Background())
 	t.stopped, t.halt = context.WithCancelCause(context.Background())
 	return t
 }
 
-// run is the task's goroutine. before is closed when the last task of this partition in this process has closed (R27).
+// run is the task's goroutine. before is closed when the last task of this partition in this process has closed.
 func (t *task) run(ctx context.Context, before <-chan struct{}) {
 	ctx, cancel := until(ctx, t.lease)
 	defer cancel()
@@ -85,12 +89,22 @@ func (t *task) run(ctx context.Context, before <-chan struct{}) {
 		err = nil // an end that was asked for
 	}
 	close(t.ended)
-	if t.abandoned.Load() {
-		t.close()
-	}
 	if err != nil {
 		t.env.fail(err)
 	}
+	t.finish(before)
+}
+
+// finish closes the stores once nobody needs them.
+func (t *task) finish(before <-chan struct{}) {
+	<-t.gone
+	for _, c := range t.cells {
+		if err := c.store.Close(); err != nil {
+			t.log.Warn("store does not close cleanly", "table", c.topic, "error", err)
+		}
+	}
+	<-before
+	close(t.closed)
 }
 
 // until gives a context that ends with either of two.
@@ -121,7 +135,10 @@ func (t *task) live(ctx context.Context, before <-chan struct{}) error {
 func (t *task) loop(ctx context.Context) error {
 	for {
 		if t.attention.Swap(false) {
-			if t.sealing.Swap(false) {
+			if t.lease.Err() != nil { // asked of the lease: ctx follows it a moment later
+				return errLost
+			}
+			if t.sealing.Swap(false) && !t.unsettled.Load() {
 				t.seal()
 			}
 			if t.stopping.Load() {
@@ -288,37 +305,23 @@ func (t *task) batches(tables [][]scope.Change, emitted []scope.Emission) []kafk
 	return append(out, emissionBatches(t.env, emitted)...)
 }
 
-// waitEnded waits for the task's goroutine, for d at most.
-func (t *task) waitEnded(d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
+// lose ends the lease: the loop ends after the record in hand, and nothing of the task is written any more.
+func (t *task) lose() {
+	t.endLease(errLost)
+	t.nudge()
+}
+
+// dismiss lets the stores be closed once the loop has ended, and ends the lease, so that no flush starts any more.
+func (t *task) dismiss() {
+	t.lose()
+	t.once.Do(func() { close(t.gone) })
+}
+
+func (t *task) hasEnded() bool {
 	select {
 	case <-t.ended:
 		return true
-	case <-timer.C:
+	default:
 		return false
 	}
-}
-
-// abandon leaves it to the task's goroutine to close the stores, whenever it ends.
-func (t *task) abandon() {
-	t.abandoned.Store(true)
-	select {
-	case <-t.ended:
-		t.close()
-	default:
-	}
-}
-
-// close ends the lease of an ended task, so that no flush starts any more, and closes its stores.
-func (t *task) close() {
-	t.closing.Do(func() {
-		t.lose(errLost)
-		for _, c := range t.cells {
-			if err := c.store.Close(); err != nil {
-				t.log.Warn("store does not close cleanly", "table", c.topic, "error", err)
-			}
-		}
-		close(t.closed)
-	})
 }

@@ -18,15 +18,16 @@ type tasks struct {
 
 	mu       sync.Mutex
 	live     map[int32]*task
-	closing  map[int32]<-chan struct{} // partitions whose last task has not closed yet
-	stuck    []*task                   // their callback did not return in time
+	last     map[int32]*task // the newest task of each partition, live or not
+	open     map[*task]bool  // tasks that may not have closed yet
+	stopped  bool            // the membership has ended: nothing starts any more
 	assigned bool
 	ready    chan struct{} // closed by the first time that every task runs
 	isReady  bool
 }
 
 func newTasks(env *environment, workers *worker.Group, ready chan struct{}) *tasks {
-	return &tasks{env: env, workers: workers, live: map[int32]*task{}, closing: map[int32]<-chan struct{}{}, ready: ready}
+	return &tasks{env: env, workers: workers, live: map[int32]*task{}, last: map[int32]*task{}, open: map[*task]bool{}, ready: ready}
 }
 
 // all gives the live tasks in the order of their numbers.
@@ -48,31 +49,50 @@ func (ts *tasks) get(partition int32) *task {
 
 // Assigned starts tasks.
 func (ts *tasks) Assigned(_ context.Context, _ kafka.Member, added []int32) {
+	ts.mu.Lock()
 	for _, p := range added {
 		ts.start(p)
 	}
+	ts.mu.Unlock()
+	ts.joined()
+}
+
+// joined is told when the group has given this process its tasks, be it none.
+func (ts *tasks) joined() {
 	ts.mu.Lock()
 	ts.assigned = true
 	ts.mu.Unlock()
 	ts.ran()
 }
 
+// onEvent hears of a generation in which this process has no task.
+func (ts *tasks) onEvent(e kafka.MemberEvent) {
+	if e.Kind == kafka.MemberJoined && len(e.Tasks) == 0 {
+		ts.joined()
+	}
+}
+
+// start starts a task behind the last one of its partition. mu is held.
 func (ts *tasks) start(partition int32) {
-	ts.mu.Lock()
-	defer ts.mu.Unlock()
-	before, ok := ts.closing[partition]
-	if !ok {
-		none := make(chan struct{})
-		close(none)
-		before = none
+	before := closedChannel()
+	if last := ts.last[partition]; last != nil {
+		before = last.closed
 	}
 	t := newTask(ts.env, partition)
-	ts.live[partition] = t
-	ts.closing[partition] = t.closed
+	ts.live[partition], ts.last[partition], ts.open[t] = t, t, true
 	ts.workers.Go("task", func(ctx context.Context) error {
 		t.run(ctx, before)
+		ts.mu.Lock()
+		defer ts.mu.Unlock()
+		delete(ts.open, t)
 		return nil
 	})
+}
+
+func closedChannel() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
 }
 
 // ran closes ready once every task of the first assignment runs.
@@ -91,64 +111,58 @@ func (ts *tasks) ran() {
 	close(ts.ready)
 }
 
-// Revoked stops tasks after the record in hand, commits and flushes what they did, and closes their stores. Tasks whose
-// callback does not return before ctx ends are dropped: what they did since the last commit is done again elsewhere.
+// Revoked stops tasks after the record in hand, commits and flushes what they did, and closes their stores. When ctx
+// ends first, by its deadline or by a loss, what is left is dropped: it is done again elsewhere.
 func (ts *tasks) Revoked(ctx context.Context, _ kafka.Member, list []int32) {
-	gone := ts.take(list)
-	for _, t := range gone {
+	given := ts.take(list)
+	for _, t := range given {
 		t.stop()
 	}
-	for _, t := range gone {
-		select {
-		case <-t.ended:
-		case <-ctx.Done():
-			t.lose(errLost)
+	for _, t := range given {
+		await(ctx, t.ended)
+	}
+	for _, t := range given {
+		if ctx.Err() != nil || !t.hasEnded() {
+			t.lose()
 		}
 	}
 	if err := ts.env.commit.sync(ctx); err != nil {
 		ts.env.log.Warn("last commit before giving tasks away failed", "tasks", list, "error", err)
 	}
-	for _, t := range gone {
+	for _, t := range given {
 		if t.lease.Err() == nil && t.frame != nil {
 			if err := ts.env.flush.task(ctx, t, true); err != nil {
 				t.log.Warn("last flush failed; the state on disk is right, only older", "error", err)
 			}
 		}
 	}
-	ts.close(gone)
+	ts.close(ctx, given)
 }
 
 // Lost drops tasks without a commit: they belong to somebody else already.
 func (ts *tasks) Lost(list []int32) {
-	gone := ts.take(list)
-	for _, t := range gone {
-		t.lose(errLost)
-	}
-	ts.close(gone)
+	ctx, cancel := context.WithTimeout(context.Background(), ts.env.conf.stopTimeout)
+	defer cancel()
+	ts.close(ctx, ts.take(list))
 }
 
 // Generation lets commits go on under a new generation.
 func (ts *tasks) Generation(kafka.Member) { ts.env.commit.kickNow() }
 
-// restart drops a task and starts it again from its checkpoint.
+// restart drops a task and starts it again from its checkpoint, unless the partition was given away meanwhile.
 func (ts *tasks) restart(t *task, cause string) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	t.dismiss()
+	if ts.stopped || ts.live[t.partition] != t {
+		return
+	}
 	t.log.Warn("task starts again from its checkpoint", "cause", cause)
-	t.lose(errLost)
-	ts.workers.Go("restart", func(context.Context) error {
-		ts.mu.Lock()
-		mine := ts.live[t.partition] == t
-		ts.mu.Unlock()
-		if mine {
-			ts.start(t.partition)
-			ts.close([]*task{t})
-		}
-		return nil
-	})
+	ts.start(t.partition)
 }
 
 func (ts *tasks) take(list []int32) []*task {
 	ts.mu.Lock()
-	defer ts.mu.Unlock()
 	var out []*task
 	for _, p := range list {
 		if t := ts.live[p]; t != nil {
@@ -156,37 +170,52 @@ func (ts *tasks) take(list []int32) []*task {
 			delete(ts.live, p)
 		}
 	}
+	ts.mu.Unlock()
+	ts.ran() // Ready speaks of the tasks that are left
 	return out
 }
 
-// close closes the stores of ended tasks. One whose callback still runs closes its own when it returns.
-func (ts *tasks) close(gone []*task) {
-	for _, t := range gone {
-		if t.waitEnded(ts.env.conf.stopTimeout) {
-			t.close()
-			continue
+// close dismisses tasks and waits until they are closed, or ctx ends. One whose callback still runs closes later.
+func (ts *tasks) close(ctx context.Context, given []*task) {
+	for _, t := range given {
+		t.dismiss()
+	}
+	for _, t := range given {
+		if await(ctx, t.closed); !t.hasEnded() {
+			t.log.Error("a callback does not return; its partition stays closed in this process")
 		}
-		t.log.Error("a callback does not return; its partition stays closed in this process")
-		ts.mu.Lock()
-		ts.stuck = append(ts.stuck, t)
-		ts.mu.Unlock()
-		t.abandon()
 	}
 }
 
-// waitAll waits until every task has ended. Tasks whose callback does not return are left behind and named.
+// await waits for done, or for the end of ctx.
+func await(ctx context.Context, done <-chan struct{}) {
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+}
+
+// waitAll waits until every task has closed, for the stop timeout at most. Tasks whose callback does not return are left
+// behind and named.
 func (ts *tasks) waitAll() error {
 	ts.mu.Lock()
-	stuck := ts.stuck
+	ts.stopped = true
+	open := slices.Collect(maps.Keys(ts.open))
 	ts.mu.Unlock()
-	if len(stuck) == 0 {
-		return ts.workers.Wait()
+	ctx, cancel := context.WithTimeout(context.Background(), ts.env.conf.stopTimeout)
+	defer cancel()
+	stuck := &StuckError{Group: ts.env.group.Name}
+	for _, t := range open {
+		t.dismiss()
+		if await(ctx, t.closed); !t.hasEnded() {
+			stuck.Tasks = append(stuck.Tasks, t.partition)
+		}
 	}
-	e := &StuckError{Group: ts.env.group.Name}
-	for _, t := range stuck {
-		e.Tasks = append(e.Tasks, t.partition)
+	if len(stuck.Tasks) > 0 {
+		slices.Sort(stuck.Tasks)
+		return stuck
 	}
-	return e
+	return ts.workers.Wait()
 }
 
 // StuckError says that callbacks did not return within the stop timeout. Their goroutines go on; nothing of what they

@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -187,8 +188,10 @@ func (c *topicCheck) tables(ctx context.Context) error {
 		if t.Partitions > 0 && c.partitions > 0 && t.Partitions != c.partitions {
 			c.fault("table %s: its handle says %d partitions, the inputs have %d", t.Name, t.Partitions, c.partitions)
 		}
-		if !c.missing(t.Name) {
-			c.table(t)
+		if missing := c.missing(t.Name); !missing {
+			if c.topics[t.Name].Err == nil {
+				c.table(t)
+			}
 			continue
 		}
 		if err := c.missingTable(ctx, t); err != nil {
@@ -260,7 +263,7 @@ func (c *topicCheck) outputs() {
 	for _, o := range c.env.group.Outputs {
 		if c.missing(o.Name) {
 			c.create = append(c.create, topicSpec(o.Topic, c.partitions, false))
-		} else {
+		} else if c.topics[o.Name].Err == nil {
 			c.said(o.Topic, int32(len(c.topics[o.Name].Partitions)))
 		}
 	}
@@ -276,7 +279,7 @@ func (c *topicCheck) note(ctx context.Context) error {
 	for _, o := range env.group.Outputs {
 		n := int32(len(topics[o.Name].Partitions))
 		if n == 0 {
-			return fmt.Errorf("processor: group %s: topic %s shows no partitions: %w", env.group.Name, o.Name, topics[o.Name].Err)
+			return fmt.Errorf("processor: group %s: %w", env.group.Name, cmp.Or(topics[o.Name].Err, error(&state.TopicMissingError{Topic: o.Name})))
 		}
 		env.partitions = append(env.partitions, n)
 	}

@@ -66,7 +66,7 @@ func (v *View[T]) Run(ctx context.Context) error {
 	defer client.Close()
 	n, err := v.look(ctx, client)
 	if err != nil {
-		return err
+		return endOf(ctx, err)
 	}
 	err = v.follow(ctx, dir, client.NewReader(kafka.ReaderConfig{Logger: v.log}), n)
 	if ctx.Err() != nil {

@@ -16,6 +16,8 @@ type (
 	UndeclaredError = scope.UndeclaredError
 	// TooLargeError says that a value would not fit into a record of its topic.
 	TooLargeError = scope.TooLargeError
+	// TimestampError says that a value would get a timestamp that no broker takes.
+	TimestampError = scope.TimestampError
 )
 
 // Sentinels of handles used in a callback; use errors.Is.
@@ -24,7 +26,8 @@ var (
 	ErrNotInCallback = scope.ErrNotInCallback
 )
 
-// Context gives a callback the record in hand, and is a context.Context that ends when the task must stop.
+// Context gives a callback the record in hand, and is a context.Context that ends when nothing of the callback can count
+// any more: the partition is lost, or a stop has waited for the callback up to its deadline.
 // It is valid until the callback returns and belongs to its goroutine.
 type Context struct {
 	context.Context

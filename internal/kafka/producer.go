@@ -169,6 +169,9 @@ func (p *Producer) drive(ctx context.Context, r *run) {
 				return nil
 			})
 		}
+		if r.finished() { // what next could not even prepare is settled without an answer
+			break
+		}
 		timer.Reset(r.wait(time.Now(), flying))
 		select {
 		case e := <-events:

@@ -1,6 +1,7 @@
 package scope
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -32,6 +33,18 @@ type TooLargeError struct {
 
 func (e *TooLargeError) Error() string {
 	return fmt.Sprintf("topology: record for %s with key %.64q has %d bytes, the topic takes %d", e.Topic, e.Key, e.Size, e.Limit)
+}
+
+// TimestampError says that a row or an emission would get a timestamp that no broker takes: one before 1970, in
+// milliseconds. It is the timestamp of the record in hand where the callback gives none.
+type TimestampError struct {
+	Topic     string
+	Key       string
+	Timestamp int64
+}
+
+func (e *TimestampError) Error() string {
+	return fmt.Sprintf("topology: record for %s with key %.64q has timestamp %d, before 1970", e.Topic, e.Key, e.Timestamp)
 }
 
 // recordOverhead bounds what Kafka's record and batch framing adds to key, value and headers.
@@ -132,6 +145,9 @@ func (f *Frame) Emit(handle any, name string, e Emission, encode func(dst []byte
 	if err != nil {
 		return err
 	}
+	if e.Timestamp < 0 {
+		return &TimestampError{Topic: name, Key: e.Key, Timestamp: e.Timestamp}
+	}
 	e.Output = i
 	at := len(f.arena)
 	if encode != nil {
@@ -147,9 +163,23 @@ func (f *Frame) Emit(handle any, name string, e Emission, encode func(dst []byte
 		f.arena = f.arena[:at]
 		return &TooLargeError{Topic: name, Key: e.Key, Size: emissionSize(e), Limit: limit}
 	}
+	e.Headers = CloneHeaders(e.Headers)
 	f.emitted = append(f.emitted, e)
 	f.pending++
 	return nil
+}
+
+// CloneHeaders copies headers with their bytes: what a callback passes on may be the record's own, which are good until
+// it returns. Null stays null.
+func CloneHeaders(hs []Header) []Header {
+	if len(hs) == 0 {
+		return nil
+	}
+	out := make([]Header, len(hs))
+	for i, h := range hs {
+		out[i] = Header{Key: bytes.Clone(h.Key), Value: bytes.Clone(h.Value)}
+	}
+	return out
 }
 
 // appendValue leaves arena as it was when encode fails.

@@ -118,6 +118,9 @@ func (o *Overlay[T]) read(present bool, data []byte, value *T, hasValue bool) (T
 
 // Set gives key a value, with the timestamp its changelog record gets.
 func (o *Overlay[T]) Set(key []byte, v T, timestamp int64) error {
+	if timestamp < 0 {
+		return &TimestampError{Topic: o.name, Key: string(key), Timestamp: timestamp}
+	}
 	r, err := o.load(key)
 	if err != nil {
 		return err
@@ -140,6 +143,9 @@ func (o *Overlay[T]) Set(key []byte, v T, timestamp int64) error {
 
 // Delete removes key.
 func (o *Overlay[T]) Delete(key []byte, timestamp int64) error {
+	if timestamp < 0 {
+		return &TimestampError{Topic: o.name, Key: string(key), Timestamp: timestamp}
+	}
 	r, err := o.load(key)
 	if err != nil {
 		return err
@@ -207,6 +213,7 @@ func (o *Overlay[T]) Discard() {
 
 // Seal implements Layer.
 func (o *Overlay[T]) Seal() []Change {
+	defer o.trim()
 	if len(o.dirty) == 0 {
 		return nil
 	}
@@ -224,11 +231,15 @@ func (o *Overlay[T]) Seal() []Change {
 	}
 	clear(o.dirty)
 	o.dirty, o.dirtyBytes = o.dirty[:0], 0
+	return changes
+}
+
+// trim drops the cached rows when there are too many. None of them is dirty.
+func (o *Overlay[T]) trim() {
 	if o.cached > cacheBytes {
 		clear(o.rows)
 		o.cached = 0
 	}
-	return changes
 }
 
 // Bytes implements Layer.
