@@ -207,6 +207,15 @@ func (o *Overlay[T]) Discard() {
 
 // Seal implements Layer.
 func (o *Overlay[T]) Seal() []Change {
+	changes := o.sealDirty()
+	if o.cached > cacheBytes { // also where callbacks only read
+		clear(o.rows)
+		o.cached = 0
+	}
+	return changes
+}
+
+func (o *Overlay[T]) sealDirty() []Change {
 	if len(o.dirty) == 0 {
 		return nil
 	}
@@ -224,10 +233,6 @@ func (o *Overlay[T]) Seal() []Change {
 	}
 	clear(o.dirty)
 	o.dirty, o.dirtyBytes = o.dirty[:0], 0
-	if o.cached > cacheBytes {
-		clear(o.rows)
-		o.cached = 0
-	}
 	return changes
 }
 

@@ -3,6 +3,7 @@ package scope_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -238,4 +239,22 @@ func TestBytes_FollowWhatIsDirty(t *testing.T) {
 	require.Greater(t, f.Bytes(), 2000)
 	f.Seal()
 	require.Zero(t, f.Bytes())
+}
+
+// A group whose callbacks only read does not gather every row it ever read.
+func TestBytes_OfWhatIsOnlyReadAreBounded(t *testing.T) {
+	f := newFrame(t, below{}, nil)
+	require.NoError(t, f.Run(scope.Record{}, func(*scope.Frame) error {
+		for i := range 60_000 {
+			if _, _, err := text(t, f).Get(fmt.Append(nil, "absent", i)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	_, cached := f.Layers()[0].Bytes()
+	require.Greater(t, cached, 8<<20)
+	f.Seal()
+	_, cached = f.Layers()[0].Bytes()
+	require.Zero(t, cached)
 }
