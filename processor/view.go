@@ -153,7 +153,8 @@ func (v *View[T]) Get(key string) (value T, ok bool, err error) {
 	if err != nil {
 		return value, false, err
 	}
-	row, ok, err := stores[topology.PartitionOf(bytesOf(key), int32(len(stores)))].Get(bytesOf(key))
+	partition := v.table.Spec().Hash.Partition(bytesOf(key), int32(len(stores)))
+	row, ok, err := stores[partition].Get(bytesOf(key))
 	if err != nil || !ok {
 		return value, false, err
 	}

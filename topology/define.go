@@ -101,6 +101,7 @@ func Define(name string, edges ...Edge) (*Group, error) {
 	if !hasInput(edges) {
 		faults = append(faults, Fault{Edge: "group", Reason: "there is no Input"})
 	}
+	faults = append(faults, hashFaults(&g.group)...)
 	if len(faults) > 0 {
 		return nil, &DefineError{Group: name, Faults: faults}
 	}

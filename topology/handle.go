@@ -64,7 +64,7 @@ func (s *Stream[T]) Spec() scope.Topic { return s.topic }
 func (s *Stream[T]) Codec() codec.Codec[T] { return s.codec }
 
 // Emit writes a record with the timestamp of the record in hand. The group declares the stream with Output.
-// The key decides the partition, by the hash Kafka's Java client uses. An error means that nothing was written:
+// The key decides the partition, by the handle's hash. An error means that nothing was written:
 // *UndeclaredError, *TooLargeError or the codec's own.
 func (s *Stream[T]) Emit(ctx *Context, key string, value T, headers ...Header) error {
 	e := scope.Emission{Key: key, Headers: headers, Timestamp: ctx.frame.Record().Timestamp}

@@ -8,6 +8,7 @@ type Topic struct {
 	Partitions  int32 // 0: not said
 	Replication int16 // 0: the broker's default
 	Configs     map[string]string
+	Hash        Hash
 	// Handle is the handle's own pointer: its identity.
 	Handle any
 }
