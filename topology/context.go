@@ -16,6 +16,10 @@ type (
 	UndeclaredError = scope.UndeclaredError
 	// TooLargeError says that a value would not fit into a record of its topic.
 	TooLargeError = scope.TooLargeError
+	// PartitionError says that another task keeps the row of a key.
+	PartitionError = scope.PartitionError
+	// TimestampError says that a record was to be written with a time before 1970 or after 2262.
+	TimestampError = scope.TimestampError
 )
 
 // Sentinels of handles used in a callback; use errors.Is.
@@ -29,6 +33,9 @@ var (
 type Context struct {
 	context.Context
 	frame *scope.Frame
+	// at is the time of what is written, where dated; else the record in hand's.
+	at    int64
+	dated bool
 }
 
 // contextOf gives the frame's one Context.

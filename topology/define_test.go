@@ -77,6 +77,11 @@ func TestDefine_CoPartitionedHandlesHashAlike(t *testing.T) {
 	require.NoError(t, err)
 }
 
+func TestDefine_OnDeleteNeedsACallback(t *testing.T) {
+	_, err := topology.Define("g", topology.Input(topology.NewStream("a", codec.String), ignore, topology.OnDelete(nil)))
+	require.ErrorContains(t, err, "Input(a): the callback of OnDelete is nil")
+}
+
 // The values are those of org.apache.kafka.common.utils.Utils.murmur2, modulo the partitions.
 func TestPartitionOf_AgreesWithTheJavaClient(t *testing.T) {
 	for key, hash := range map[string]int32{"21": -973932308, "foobar": -790332482, "a-little-bit-long-string": -985981536,

@@ -53,6 +53,9 @@ type Frame struct {
 	pending int        // how many of emitted the record in hand made
 	size    int        // bytes of the accepted emissions
 	limits  []int      // by output; 0 means none
+
+	task, partitions int32   // 0 partitions: not said
+	walks            []*walk // open ones of the record in hand
 }
 
 // Layers are the tables' overlays, in the group's order.
@@ -71,6 +74,7 @@ func (f *Frame) Run(r Record, fn func(*Frame) error) error {
 	done := false
 	defer func() {
 		f.inside = false
+		f.endWalks()
 		if !done {
 			f.discard()
 		}

@@ -35,6 +35,7 @@ type Overlay[T any] struct {
 	scratch    []byte // an encoding that may still be refused
 	dirtyBytes int
 	cached     int
+	walks      int // open ones: they hold the bytes of dirty and touched rows
 }
 
 type row[T any] struct {
@@ -129,6 +130,9 @@ func (o *Overlay[T]) Set(key []byte, v T, timestamp int64) error {
 	o.scratch = data
 	if size := len(key) + len(data) + recordOverhead; o.limit > 0 && size > o.limit {
 		return &TooLargeError{Topic: o.name, Key: string(key), Size: size, Limit: o.limit}
+	}
+	if o.walks > 0 {
+		r.pending.data = nil
 	}
 	r.pending.data = append(r.pending.data[:0], data...)
 	if o.decoded {

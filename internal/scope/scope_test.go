@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -55,9 +57,13 @@ func (b below) Get(_ int, key string) ([]byte, bool, error) {
 	return []byte(v), ok, nil
 }
 
+func (b below) Range(int) scope.Rows {
+	return &sliceRows{keys: slices.Sorted(maps.Keys(b)), of: b}
+}
+
 const (
 	texts = "texts"
-	maps  = "maps"
+	trees = "trees"
 	out   = "out"
 )
 
@@ -67,8 +73,8 @@ func newFrame(t *testing.T, b below, decoded *int) *scope.Frame {
 			{Topic: scope.Topic{Name: texts, Handle: texts}, NewOverlay: func(i int, b scope.Backing) scope.Layer {
 				return scope.NewOverlay(texts, i, textCoder{decoded}, b)
 			}},
-			{Topic: scope.Topic{Name: maps, Handle: maps}, NewOverlay: func(i int, b scope.Backing) scope.Layer {
-				return scope.NewOverlay(maps, i, jsonCoder{}, b)
+			{Topic: scope.Topic{Name: trees, Handle: trees}, NewOverlay: func(i int, b scope.Backing) scope.Layer {
+				return scope.NewOverlay(trees, i, jsonCoder{}, b)
 			}},
 		},
 		Outputs: []scope.Output{{Topic: scope.Topic{Name: out, Handle: out}}}}
@@ -125,7 +131,7 @@ func TestR61_NothingStaysOfAFailedRecord(t *testing.T) {
 func TestR62_TheTableHasWhatWasSet(t *testing.T) {
 	f := newFrame(t, below{"there": `{"a":1}`}, nil)
 	table := func() *scope.Overlay[map[string]int] {
-		o, err := scope.Of[map[string]int](f, maps, maps)
+		o, err := scope.Of[map[string]int](f, trees, trees)
 		require.NoError(t, err)
 		return o
 	}
