@@ -6,7 +6,6 @@ import (
 	"github.com/tarnstream/tarn/internal/kafka"
 	"github.com/tarnstream/tarn/internal/scope"
 	"github.com/tarnstream/tarn/state"
-	"github.com/tarnstream/tarn/topology"
 )
 
 func changelogBatch(topic string, partition int32, changes []scope.Change) kafka.OutBatch {
@@ -32,7 +31,7 @@ func emissionBatches(env *environment, emitted []scope.Emission) []kafka.OutBatc
 	var out []kafka.OutBatch
 	at := map[place]int{}
 	for _, e := range emitted {
-		p := place{e.Output, topology.PartitionOf(bytesOf(e.Key), env.partitions[e.Output])}
+		p := place{e.Output, env.group.Outputs[e.Output].Hash.Partition(bytesOf(e.Key), env.partitions[e.Output])}
 		i, ok := at[p]
 		if !ok {
 			i = len(out)

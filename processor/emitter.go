@@ -110,7 +110,7 @@ func (e *Emitter[T]) add(ctx context.Context, r kafka.OutRecord) error {
 	if limit := e.producer.MaxRecordBytes(name); size > limit {
 		return &topology.TooLargeError{Topic: name, Key: string(r.Key), Size: size, Limit: limit}
 	}
-	p := topology.PartitionOf(r.Key, e.partitions)
+	p := e.stream.Spec().Hash.Partition(r.Key, e.partitions)
 	if e.batches[p] == nil {
 		e.batches[p] = &kafka.OutBatch{Topic: name, Partition: p}
 	}

@@ -37,7 +37,7 @@ func Get[T any](p *Processor, table *topology.Table[T], key string) (value T, ok
 	if ts == nil {
 		return value, false, ErrNotReady
 	}
-	partition := topology.PartitionOf(bytesOf(key), ts.env.taskCount)
+	partition := table.Spec().Hash.Partition(bytesOf(key), ts.env.taskCount)
 	t := ts.get(partition)
 	if t == nil {
 		return value, false, &NotLocalError{Table: table.Name(), Key: key, Partition: partition}

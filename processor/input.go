@@ -11,6 +11,7 @@ import (
 type input struct {
 	topic    string
 	call     func(*scope.Frame) error
+	onDelete func(*scope.Frame) error // nil: null values are skipped
 	cursor   *kafka.Cursor
 	position int64
 

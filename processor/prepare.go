@@ -18,6 +18,7 @@ func (t *task) prepare(life, starting context.Context) error {
 		return err
 	}
 	t.frame = scope.NewFrame(life, t.env.group, t)
+	t.frame.SetTask(t.partition, t.env.taskCount)
 	for i, l := range t.frame.Layers() {
 		l.SetLimit(t.env.limits[t.env.group.Tables[i].Name])
 	}
@@ -75,7 +76,7 @@ func (t *task) openInputs(ctx context.Context) error {
 		return fmt.Errorf("processor: group %s: committed offsets: %w", t.env.group.Name, err)
 	}
 	for _, in := range t.env.group.Inputs {
-		i := &input{topic: in.Name, call: in.Call, cursor: t.env.reader.Open(in.Name, t.partition, t.wake)}
+		i := &input{topic: in.Name, call: in.Call, onDelete: in.OnDelete, cursor: t.env.reader.Open(in.Name, t.partition, t.wake)}
 		t.inputs = append(t.inputs, i)
 		position := state.UnknownOffset
 		if o, ok := committed[in.Name][t.partition]; ok {

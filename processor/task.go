@@ -214,7 +214,7 @@ func (t *task) pick() (*input, error) {
 
 func (t *task) handle(in *input) error {
 	r := in.peek()
-	if r.Value == nil {
+	if r.Value == nil && in.onDelete == nil {
 		t.env.count.nulls.Add(1)
 	} else if err := t.call(in, r); err != nil {
 		return &RecordError{Group: t.env.group.Name, Topic: in.topic, Partition: t.partition, Offset: r.Offset,
@@ -235,8 +235,12 @@ func (t *task) call(in *input, r *state.Record) (err error) {
 			err = &PanicError{Value: v, Stack: debug.Stack()}
 		}
 	}()
+	call := in.call
+	if r.Value == nil {
+		call = in.onDelete
+	}
 	return t.frame.Run(scope.Record{Topic: in.topic, Partition: t.partition, Offset: r.Offset, Timestamp: r.Timestamp,
-		Key: r.Key, Value: r.Value, Headers: in.headers(r)}, in.call)
+		Key: r.Key, Value: r.Value, Headers: in.headers(r)}, call)
 }
 
 // Get implements scope.Backing.

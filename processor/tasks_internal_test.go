@@ -86,7 +86,7 @@ func runningTask(env *environment, p int32, cells ...*cell) *task {
 	return t
 }
 
-func change(key string, offset int64) scope.Change {
+func placed(key string, offset int64) scope.Change {
 	return scope.Change{Key: key, Value: []byte(key), Offset: offset}
 }
 
@@ -96,7 +96,7 @@ func TestR15_NoFlushOverAGap(t *testing.T) {
 		env := newEnv(t, "table")
 		slow, store := newMemory(), newMemory()
 		first := newCell("table", 0, slow)
-		first.promote([]scope.Change{change("a", 0)}, nil, time.Now())
+		first.promote([]scope.Change{placed("a", 0)}, nil, time.Now())
 		second := newCell("table", 1, store)
 		runningTask(env, 0, first)
 		hit := runningTask(env, 1, second)
@@ -106,7 +106,7 @@ func TestR15_NoFlushOverAGap(t *testing.T) {
 		go func() { done <- env.flush.run(ctx) }()
 		time.Sleep(1500 * time.Millisecond)
 
-		c := change("ours", 5) // 0 to 4 are another writer's
+		c := placed("ours", 5) // 0 to 4 are another writer's
 		gap := second.promote([]scope.Change{c}, nil, time.Now())
 		require.True(t, gap)
 		env.tasks.restart(hit, "gap") // as committer.promote does
@@ -128,7 +128,7 @@ func TestAwaitDisk_AnothersLostLeaseIsNoError(t *testing.T) {
 		env := newEnv(t, "table")
 		env.conf.layerBytes = 1
 		c := newCell("table", 0, newMemory())
-		c.promote([]scope.Change{change("a", 0)}, nil, time.Now())
+		c.promote([]scope.Change{placed("a", 0)}, nil, time.Now())
 		c.flushing <- struct{}{} // the flusher is at it
 		full, other := runningTask(env, 0, c), runningTask(env, 1)
 		ctx, cancel := context.WithCancelCause(t.Context()) // as commit makes it
@@ -181,7 +181,7 @@ func TestCell_ReadsAfterFailedFlushes(t *testing.T) {
 	store := newMemory()
 	store.onWrite = func() error { return errors.New("disk full") }
 	c := newCell("table", 0, store)
-	c.promote([]scope.Change{change("a", 0)}, nil, time.Now())
+	c.promote([]scope.Change{placed("a", 0)}, nil, time.Now())
 	require.Error(t, c.flush(t.Context()))
 	require.Error(t, c.flush(t.Context()))
 	_, ok, err := c.read("a", false)
@@ -192,6 +192,7 @@ func TestCell_ReadsAfterFailedFlushes(t *testing.T) {
 type nothing struct{}
 
 func (nothing) Get(int, string) ([]byte, bool, error) { return nil, false, nil }
+func (nothing) Range(int) scope.Rows                  { return nil }
 
 type ints struct{}
 

@@ -153,7 +153,8 @@ func (v *View[T]) Get(key string) (value T, ok bool, err error) {
 	if err != nil {
 		return value, false, err
 	}
-	row, ok, err := stores[topology.PartitionOf(bytesOf(key), int32(len(stores)))].Get(bytesOf(key))
+	partition := v.table.Spec().Hash.Partition(bytesOf(key), int32(len(stores)))
+	row, ok, err := stores[partition].Get(bytesOf(key))
 	if err != nil || !ok {
 		return value, false, err
 	}
@@ -162,10 +163,7 @@ func (v *View[T]) Get(key string) (value T, ok bool, err error) {
 }
 
 // Row is one row of a Range.
-type Row[T any] struct {
-	Key   string
-	Value T
-}
+type Row[T any] = topology.Row[T]
 
 // Range goes over all rows, partition by partition, in key order within one. Each partition is a snapshot at the time
 // it is reached. A non-nil error is the last thing it yields. Errors are those of Get.
@@ -193,7 +191,7 @@ func (v *View[T]) rangeOne(s state.Store, yield func(Row[T], error) bool) bool {
 			yield(Row[T]{}, fmt.Errorf("processor: view %s: key %.64q: %w", v.table.Name(), it.Key(), err))
 			return false
 		}
-		if !yield(Row[T]{string(it.Key()), value}, nil) {
+		if !yield(Row[T]{Key: string(it.Key()), Value: value}, nil) {
 			return false
 		}
 	}

@@ -68,7 +68,7 @@ func (k *Kit) Topic(name string, partitions int, configs ...string) {
 	}
 }
 
-// Send writes a record to the partition its key belongs to.
+// Send writes a record to the partition its key belongs to by the default hash.
 func (k *Kit) Send(topic, key, value string) {
 	k.T.Helper()
 	_, n, err := k.Broker.Config(topic)

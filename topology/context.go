@@ -16,7 +16,9 @@ type (
 	UndeclaredError = scope.UndeclaredError
 	// TooLargeError says that a value would not fit into a record of its topic.
 	TooLargeError = scope.TooLargeError
-	// TimestampError says that a value would get a timestamp that no broker takes.
+	// PartitionError says that another task keeps the row of a key.
+	PartitionError = scope.PartitionError
+	// TimestampError says that a record was to be written with a time before 1970 or after 2262.
 	TimestampError = scope.TimestampError
 )
 
@@ -32,6 +34,9 @@ var (
 type Context struct {
 	context.Context
 	frame *scope.Frame
+	// at is the time of what is written, where dated; else the record in hand's.
+	at    int64
+	dated bool
 }
 
 // contextOf gives the frame's one Context.

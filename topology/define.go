@@ -20,8 +20,8 @@ type Edge struct {
 type Callback[T any] func(ctx *Context, value T) error
 
 // Input reads a stream: fn is called for each record, one after the other within a partition. A record with a null
-// value is counted and skipped.
-func Input[T any](s *Stream[T], fn Callback[T]) Edge {
+// value is counted and skipped, unless OnDelete takes it.
+func Input[T any](s *Stream[T], fn Callback[T], options ...InputOption) Edge {
 	if s == nil {
 		return Edge{kind: "Input"}
 	}
@@ -36,7 +36,12 @@ func Input[T any](s *Stream[T], fn Callback[T]) Edge {
 		}
 		return fn(contextOf(f), v)
 	}
-	e.add = func(g *scope.Group) { g.Inputs = append(g.Inputs, scope.Input{Topic: s.topic, Call: call}) }
+	in := inputEdge{Input: scope.Input{Topic: s.topic, Call: call}}
+	for _, o := range options {
+		o(&in)
+	}
+	e.faults = append(e.faults, in.faults...)
+	e.add = func(g *scope.Group) { g.Inputs = append(g.Inputs, in.Input) }
 	return e
 }
 
@@ -101,6 +106,7 @@ func Define(name string, edges ...Edge) (*Group, error) {
 	if !hasInput(edges) {
 		faults = append(faults, Fault{Edge: "group", Reason: "there is no Input"})
 	}
+	faults = append(faults, hashFaults(&g.group)...)
 	if len(faults) > 0 {
 		return nil, &DefineError{Group: name, Faults: faults}
 	}

@@ -59,6 +59,29 @@ func TestDefine_NoInput(t *testing.T) {
 	require.ErrorContains(t, err, "there is no Input")
 }
 
+func TestDefine_CoPartitionedHandlesHashAlike(t *testing.T) {
+	out := topology.NewStream("out", codec.String, topology.CRC32()) // an output is not co-partitioned
+	_, err := topology.Define("g",
+		topology.Input(topology.NewStream("a", codec.String, topology.FNV1a()), ignore),
+		topology.Input(topology.NewStream("b", codec.String), ignore),
+		topology.Output(out),
+		topology.Persist(topology.NewTable("c", codec.Int64, topology.CRC32())),
+		topology.Persist(topology.NewTable("d", codec.Int64)))
+	var d *topology.DefineError
+	require.ErrorAs(t, err, &d)
+	require.Equal(t, []topology.Fault{{Edge: "group", Reason: "co-partitioned topics must hash keys alike: " +
+		"Input(b), Persist(d) by murmur2 but Input(a) by FNV-1a but Persist(c) by CRC-32"}}, d.Faults)
+	_, err = topology.Define("g",
+		topology.Input(topology.NewStream("a", codec.String, topology.FNV1a()), ignore), topology.Output(out),
+		topology.Persist(topology.NewTable("c", codec.Int64, topology.FNV1a())))
+	require.NoError(t, err)
+}
+
+func TestDefine_OnDeleteNeedsACallback(t *testing.T) {
+	_, err := topology.Define("g", topology.Input(topology.NewStream("a", codec.String), ignore, topology.OnDelete(nil)))
+	require.ErrorContains(t, err, "Input(a): the callback of OnDelete is nil")
+}
+
 // The values are those of org.apache.kafka.common.utils.Utils.murmur2, modulo the partitions.
 func TestPartitionOf_AgreesWithTheJavaClient(t *testing.T) {
 	for key, hash := range map[string]int32{"21": -973932308, "foobar": -790332482, "a-little-bit-long-string": -985981536,

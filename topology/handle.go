@@ -63,18 +63,25 @@ func (s *Stream[T]) Spec() scope.Topic { return s.topic }
 // Codec turns the stream's values into bytes and back.
 func (s *Stream[T]) Codec() codec.Codec[T] { return s.codec }
 
-// Emit writes a record with the timestamp of the record in hand. The group declares the stream with Output.
-// The key decides the partition, by the hash Kafka's Java client uses. An error means that nothing was written:
-// *UndeclaredError, *TooLargeError or the codec's own.
+// Emit writes a record with the timestamp of the record in hand, or that of WithTimestamp. The group declares the stream
+// with Output. The key decides the partition, by the handle's hash. An error means that nothing was written:
+// *UndeclaredError, *TooLargeError, *TimestampError or the codec's own.
 func (s *Stream[T]) Emit(ctx *Context, key string, value T, headers ...Header) error {
-	e := scope.Emission{Key: key, Headers: headers, Timestamp: ctx.frame.Record().Timestamp}
+	at, err := stamp(ctx, &s.topic, key)
+	if err != nil {
+		return err
+	}
+	e := scope.Emission{Key: key, Headers: headers, Timestamp: at}
 	return ctx.frame.Emit(s, s.topic.Name, e, func(dst []byte) ([]byte, error) { return s.codec.Encode(dst, value) })
 }
 
-// EmitTombstone writes a record with a null value.
+// EmitTombstone writes a record with a null value. Errors are those of Emit.
 func (s *Stream[T]) EmitTombstone(ctx *Context, key string, headers ...Header) error {
-	e := scope.Emission{Key: key, Headers: headers, Timestamp: ctx.frame.Record().Timestamp}
-	return ctx.frame.Emit(s, s.topic.Name, e, nil)
+	at, err := stamp(ctx, &s.topic, key)
+	if err != nil {
+		return err
+	}
+	return ctx.frame.Emit(s, s.topic.Name, scope.Emission{Key: key, Headers: headers, Timestamp: at}, nil)
 }
 
 // Table is a compacted topic whose newest value for each key is kept on local disk. One group writes it.
@@ -113,13 +120,14 @@ func (t *Table[T]) Get(ctx *Context) (value T, ok bool, err error) {
 }
 
 // Set gives the record in hand's key a value, which is encoded at once: what the callback does to value later changes
-// nothing. Errors: ErrNullKey, *UndeclaredError, *TooLargeError, or the codec's own; none of them has written anything.
+// nothing. Errors: ErrNullKey, *UndeclaredError, *TooLargeError, *TimestampError or the codec's own; none of them has
+// written anything.
 func (t *Table[T]) Set(ctx *Context, value T) error {
 	o, key, err := t.own(ctx)
 	if err != nil {
 		return err
 	}
-	return o.Set(key, value, ctx.frame.Record().Timestamp)
+	return t.set(ctx, o, key, value)
 }
 
 // Delete removes the record in hand's key. Errors are those of Set.
@@ -128,7 +136,7 @@ func (t *Table[T]) Delete(ctx *Context) error {
 	if err != nil {
 		return err
 	}
-	return o.Delete(key, ctx.frame.Record().Timestamp)
+	return t.remove(ctx, o, key)
 }
 
 func (t *Table[T]) own(ctx *Context) (*scope.Overlay[T], []byte, error) {

@@ -1,41 +1,42 @@
 package topology
 
-// PartitionOf gives the partition of n that a key belongs to: murmur2 with the seed and the sign mask of Kafka's
-// default partitioner, so that producers in Java agree. n must be positive.
-func PartitionOf(key []byte, n int32) int32 {
-	return int32(murmur2(key)&0x7fffffff) % n
-}
+import (
+	"fmt"
+	"strings"
 
-// murmur2 is the 32-bit MurmurHash2 of Austin Appleby, as org.apache.kafka.common.utils.Utils uses it.
-func murmur2(data []byte) uint32 {
-	const (
-		seed = 0x9747b28c
-		m    = 0x5bd1e995
-		r    = 24
-	)
-	h := uint32(seed) ^ uint32(len(data))
-	for len(data) >= 4 {
-		k := uint32(data[0]) | uint32(data[1])<<8 | uint32(data[2])<<16 | uint32(data[3])<<24
-		k *= m
-		k ^= k >> r
-		k *= m
-		h *= m
-		h ^= k
-		data = data[4:]
+	"github.com/tarnstream/tarn/internal/scope"
+)
+
+// FNV1a spreads the keys of a handle's topic by their FNV-1a hash, as sarama's default partitioner and goka do.
+// Without FNV1a or CRC32 it is murmur2, as in Kafka's Java client. The inputs and tables of a group must agree.
+func FNV1a() TopicOption { return func(t *scope.Topic) { t.Hash = scope.FNV1a } }
+
+// CRC32 spreads the keys of a handle's topic by their CRC-32, as librdkafka's consistent partitioner does. Its default,
+// consistent_random, agrees but for empty keys, which it spreads at random. The inputs and tables of a group must agree.
+func CRC32() TopicOption { return func(t *scope.Topic) { t.Hash = scope.CRC32 } }
+
+// PartitionOf gives the partition of n that a key belongs to by the default hash: murmur2 with the seed and the sign mask
+// of Kafka's default partitioner, so that producers in Java agree. n must be positive.
+func PartitionOf(key []byte, n int32) int32 { return scope.Murmur2.Partition(key, n) }
+
+// hashFaults looks at the co-partitioned topics of a group. Where their hashes differ, a task would have a key's records
+// and another task its row.
+func hashFaults(g *scope.Group) []Fault {
+	edges := map[scope.Hash][]string{}
+	for _, in := range g.Inputs {
+		edges[in.Hash] = append(edges[in.Hash], fmt.Sprintf("Input(%s)", in.Name))
 	}
-	switch len(data) {
-	case 3:
-		h ^= uint32(data[2]) << 16
-		fallthrough
-	case 2:
-		h ^= uint32(data[1]) << 8
-		fallthrough
-	case 1:
-		h ^= uint32(data[0])
-		h *= m
+	for _, t := range g.Tables {
+		edges[t.Hash] = append(edges[t.Hash], fmt.Sprintf("Persist(%s)", t.Name))
 	}
-	h ^= h >> 13
-	h *= m
-	h ^= h >> 15
-	return h
+	if len(edges) < 2 {
+		return nil
+	}
+	var parts []string
+	for _, h := range scope.Hashes {
+		if len(edges[h]) > 0 {
+			parts = append(parts, fmt.Sprintf("%s by %s", strings.Join(edges[h], ", "), h))
+		}
+	}
+	return []Fault{{Edge: "group", Reason: "co-partitioned topics must hash keys alike: " + strings.Join(parts, " but ")}}
 }

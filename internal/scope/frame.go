@@ -35,18 +35,6 @@ func (e *TooLargeError) Error() string {
 	return fmt.Sprintf("topology: record for %s with key %.64q has %d bytes, the topic takes %d", e.Topic, e.Key, e.Size, e.Limit)
 }
 
-// TimestampError says that a row or an emission would get a timestamp that no broker takes: one before 1970, in
-// milliseconds. It is the timestamp of the record in hand where the callback gives none.
-type TimestampError struct {
-	Topic     string
-	Key       string
-	Timestamp int64
-}
-
-func (e *TimestampError) Error() string {
-	return fmt.Sprintf("topology: record for %s with key %.64q has timestamp %d, before 1970", e.Topic, e.Key, e.Timestamp)
-}
-
 // recordOverhead bounds what Kafka's record and batch framing adds to key, value and headers.
 const recordOverhead = 128
 
@@ -66,6 +54,9 @@ type Frame struct {
 	pending int        // how many of emitted the record in hand made
 	size    int        // bytes of the accepted emissions
 	limits  []int      // by output; 0 means none
+
+	task, partitions int32   // 0 partitions: not said
+	walks            []*walk // open ones of the record in hand
 }
 
 // Layers are the tables' overlays, in the group's order.
@@ -84,6 +75,7 @@ func (f *Frame) Run(r Record, fn func(*Frame) error) error {
 	done := false
 	defer func() {
 		f.inside = false
+		f.endWalks()
 		if !done {
 			f.discard()
 		}
@@ -144,9 +136,6 @@ func (f *Frame) Emit(handle any, name string, e Emission, encode func(dst []byte
 	i, err := f.output(handle, name)
 	if err != nil {
 		return err
-	}
-	if e.Timestamp < 0 {
-		return &TimestampError{Topic: name, Key: e.Key, Timestamp: e.Timestamp}
 	}
 	e.Output = i
 	at := len(f.arena)

@@ -8,14 +8,17 @@ type Topic struct {
 	Partitions  int32 // 0: not said
 	Replication int16 // 0: the broker's default
 	Configs     map[string]string
+	Hash        Hash
 	// Handle is the handle's own pointer: its identity.
 	Handle any
 }
 
 // Input is one edge that reads a stream. Call decodes the record in hand of the frame and runs the user's callback.
+// OnDelete does it for a record with a null value; nil means that these are skipped.
 type Input struct {
 	Topic
-	Call func(*Frame) error
+	Call     func(*Frame) error
+	OnDelete func(*Frame) error
 }
 
 // Table is one table the group keeps. NewOverlay makes a task's overlay over what lies below.
@@ -42,6 +45,8 @@ type Backing interface {
 	// Get gives the newest value below the overlay; ok is false for an absent key. The bytes are not changed
 	// by anybody and may be kept until the table's next Seal.
 	Get(table int, key string) (value []byte, ok bool, err error)
+	// Range walks over all rows below the overlay as they are at the call. It must be closed.
+	Range(table int) Rows
 }
 
 // Layer is an Overlay without its type, as a task uses it.

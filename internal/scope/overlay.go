@@ -35,6 +35,7 @@ type Overlay[T any] struct {
 	scratch    []byte // an encoding that may still be refused
 	dirtyBytes int
 	cached     int
+	walks      int // open ones: they hold the bytes of dirty and touched rows
 }
 
 type row[T any] struct {
@@ -118,9 +119,6 @@ func (o *Overlay[T]) read(present bool, data []byte, value *T, hasValue bool) (T
 
 // Set gives key a value, with the timestamp its changelog record gets.
 func (o *Overlay[T]) Set(key []byte, v T, timestamp int64) error {
-	if timestamp < 0 {
-		return &TimestampError{Topic: o.name, Key: string(key), Timestamp: timestamp}
-	}
 	r, err := o.load(key)
 	if err != nil {
 		return err
@@ -133,6 +131,9 @@ func (o *Overlay[T]) Set(key []byte, v T, timestamp int64) error {
 	if size := len(key) + len(data) + recordOverhead; o.limit > 0 && size > o.limit {
 		return &TooLargeError{Topic: o.name, Key: string(key), Size: size, Limit: o.limit}
 	}
+	if o.walks > 0 {
+		r.pending.data = nil
+	}
 	r.pending.data = append(r.pending.data[:0], data...)
 	if o.decoded {
 		r.pending.value = v
@@ -143,9 +144,6 @@ func (o *Overlay[T]) Set(key []byte, v T, timestamp int64) error {
 
 // Delete removes key.
 func (o *Overlay[T]) Delete(key []byte, timestamp int64) error {
-	if timestamp < 0 {
-		return &TimestampError{Topic: o.name, Key: string(key), Timestamp: timestamp}
-	}
 	r, err := o.load(key)
 	if err != nil {
 		return err

@@ -3,6 +3,9 @@ package scope_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -54,9 +57,13 @@ func (b below) Get(_ int, key string) ([]byte, bool, error) {
 	return []byte(v), ok, nil
 }
 
+func (b below) Range(int) scope.Rows {
+	return &sliceRows{keys: slices.Sorted(maps.Keys(b)), of: b}
+}
+
 const (
 	texts = "texts"
-	maps  = "maps"
+	trees = "trees"
 	out   = "out"
 )
 
@@ -66,8 +73,8 @@ func newFrame(t *testing.T, b below, decoded *int) *scope.Frame {
 			{Topic: scope.Topic{Name: texts, Handle: texts}, NewOverlay: func(i int, b scope.Backing) scope.Layer {
 				return scope.NewOverlay(texts, i, textCoder{decoded}, b)
 			}},
-			{Topic: scope.Topic{Name: maps, Handle: maps}, NewOverlay: func(i int, b scope.Backing) scope.Layer {
-				return scope.NewOverlay(maps, i, jsonCoder{}, b)
+			{Topic: scope.Topic{Name: trees, Handle: trees}, NewOverlay: func(i int, b scope.Backing) scope.Layer {
+				return scope.NewOverlay(trees, i, jsonCoder{}, b)
 			}},
 		},
 		Outputs: []scope.Output{{Topic: scope.Topic{Name: out, Handle: out}}}}
@@ -124,7 +131,7 @@ func TestR61_NothingStaysOfAFailedRecord(t *testing.T) {
 func TestR62_TheTableHasWhatWasSet(t *testing.T) {
 	f := newFrame(t, below{"there": `{"a":1}`}, nil)
 	table := func() *scope.Overlay[map[string]int] {
-		o, err := scope.Of[map[string]int](f, maps, maps)
+		o, err := scope.Of[map[string]int](f, trees, trees)
 		require.NoError(t, err)
 		return o
 	}
@@ -238,4 +245,22 @@ func TestBytes_FollowWhatIsDirty(t *testing.T) {
 	require.Greater(t, f.Bytes(), 2000)
 	f.Seal()
 	require.Zero(t, f.Bytes())
+}
+
+// A group whose callbacks only read does not gather every row it ever read.
+func TestBytes_OfWhatIsOnlyReadAreBounded(t *testing.T) {
+	f := newFrame(t, below{}, nil)
+	require.NoError(t, f.Run(scope.Record{}, func(*scope.Frame) error {
+		for i := range 60_000 {
+			if _, _, err := text(t, f).Get(fmt.Append(nil, "absent", i)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	_, cached := f.Layers()[0].Bytes()
+	require.Greater(t, cached, 8<<20)
+	f.Seal()
+	_, cached = f.Layers()[0].Bytes()
+	require.Zero(t, cached)
 }

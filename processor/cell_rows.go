@@ -1,0 +1,59 @@
+package processor
+
+import (
+	"maps"
+
+	"github.com/tarnstream/tarn/internal/scope"
+	"github.com/tarnstream/tarn/state"
+)
+
+// Range implements scope.Backing.
+func (t *task) Range(table int) scope.Rows { return t.cells[table].rows() }
+
+// rows walks over the cell as its task sees it now.
+//
+// The layers are taken before the store: what is flushed in between is then in both, and the layer's row wins. The other
+// way round it could be in neither.
+func (c *cell) rows() scope.Rows {
+	layers := c.unflushed()
+	return scope.Merge(layers, &storeRows{it: c.store.Range(nil, nil)})
+}
+
+// unflushed gives the newest changes that may not be on disk, in key order.
+func (c *cell) unflushed() []scope.Change {
+	c.mu.RLock()
+	// sealed and frozen are not changed once made; committed is
+	newest := maps.Clone(c.frozen)
+	if newest == nil {
+		newest = make(layer, len(c.committed)+len(c.sealed))
+	}
+	maps.Copy(newest, c.committed)
+	sealed := c.sealed
+	c.mu.RUnlock()
+	maps.Copy(newest, sealed)
+	out := make([]scope.Change, 0, len(newest))
+	for _, ch := range newest {
+		out = append(out, ch)
+	}
+	scope.SortChanges(out)
+	return out
+}
+
+// storeRows is a store's iterator as scope.Rows.
+type storeRows struct {
+	it  state.Iterator
+	key string
+}
+
+func (r *storeRows) Next() bool {
+	if !r.it.Next() {
+		return false
+	}
+	r.key = string(r.it.Key())
+	return true
+}
+
+func (r *storeRows) Key() string   { return r.key }
+func (r *storeRows) Value() []byte { return r.it.Row().Value }
+func (r *storeRows) Err() error    { return r.it.Err() }
+func (r *storeRows) Close()        { _ = r.it.Close() } // Err tells it

@@ -1,0 +1,117 @@
+package processor
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tarnstream/tarn/internal/scope"
+	"github.com/tarnstream/tarn/state"
+)
+
+// meddled is a store where something happens right before and right after an iterator is made.
+type meddled struct {
+	state.Store
+	before, after func()
+}
+
+func (m *meddled) Range(from, to []byte) state.Iterator {
+	m.before()
+	it := m.Store.Range(from, to)
+	m.after()
+	return it
+}
+
+func change(key, value string) scope.Change {
+	return scope.Change{Key: key, Value: []byte(value), Delete: value == ""}
+}
+
+// layeredCell has rows in every layer, newer ones over older ones.
+func layeredCell(t *testing.T) (*cell, *meddled) {
+	store, err := state.Open(t.TempDir(), state.Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	m := &meddled{Store: store, before: func() {}, after: func() {}}
+	c := newCell("table", 0, m)
+	commit := func(changes ...scope.Change) {
+		for i := range changes {
+			changes[i].Offset = c.check.Position + int64(i)
+		}
+		c.seal(changes)
+		c.promote(changes, nil, time.Now())
+	}
+	commit(change("a", "store"), change("b", "store"), change("c", "store"), change("d", "store"), change("e", "store"))
+	require.NoError(t, c.flush(t.Context()))
+	commit(change("b", "frozen"), change("c", "frozen"), change("d", "frozen"), change("f", "frozen"))
+	c.freeze()
+	commit(change("c", "committed"), change("d", "committed"), change("f", ""), change("g", "committed"))
+	c.seal([]scope.Change{change("d", "sealed"), change("e", ""), change("f", "sealed")})
+	return c, m
+}
+
+func walked(t *testing.T, rows scope.Rows) (out []string) {
+	defer rows.Close()
+	for rows.Next() {
+		out = append(out, fmt.Sprintf("%s=%s", rows.Key(), rows.Value()))
+	}
+	require.NoError(t, rows.Err())
+	return out
+}
+
+// A commit and a flush may end at any moment of a walk: what they move from layer to layer is seen once, as it was.
+func TestRange_WhileLayersMove(t *testing.T) {
+	want := []string{"a=store", "b=frozen", "c=committed", "d=sealed", "f=sealed", "g=committed"}
+	// move ends the flush under way, then commits the sealed layer, with a row that no walk of before may show, and
+	// flushes that too
+	move := func(t *testing.T, c *cell) {
+		b := new(state.Batch)
+		for key, ch := range c.frozen {
+			b.Put([]byte(key), ch.Value, ch.Offset, ch.Timestamp)
+		}
+		require.NoError(t, c.store.Write(b))
+		c.frozen = nil
+		c.promote([]scope.Change{change("d", "sealed"), change("e", ""), change("f", "sealed"), change("b", "later"), change("z", "later")}, nil, time.Now())
+		require.NoError(t, c.flush(t.Context()))
+	}
+	t.Run("not at all", func(t *testing.T) {
+		c, _ := layeredCell(t)
+		require.Equal(t, want, walked(t, c.rows()))
+	})
+	t.Run("after the iterator is made", func(t *testing.T) {
+		c, m := layeredCell(t)
+		m.after = func() { move(t, c) }
+		require.Equal(t, want, walked(t, c.rows()))
+	})
+	t.Run("in the middle", func(t *testing.T) {
+		c, _ := layeredCell(t)
+		rows := c.rows()
+		require.True(t, rows.Next())
+		move(t, c)
+		require.Equal(t, want[1:], walked(t, rows))
+	})
+	t.Run("between layers and store", func(t *testing.T) {
+		c, m := layeredCell(t)
+		// only what the layers had can reach the store here: the task's callback runs, so nothing new is sealed
+		m.before = func() {
+			c.promote([]scope.Change{change("d", "sealed"), change("e", ""), change("f", "sealed")}, nil, time.Now())
+			require.NoError(t, c.flush(t.Context()))
+		}
+		require.Equal(t, want, walked(t, c.rows()))
+	})
+}
+
+func TestRange_OfAClosedStoreSaysSo(t *testing.T) {
+	c, _ := layeredCell(t)
+	rows := c.rows()
+	require.True(t, rows.Next())
+	require.NoError(t, c.store.Close())
+	for rows.Next() {
+	}
+	require.ErrorIs(t, rows.Err(), state.ErrClosed)
+	rows.Close()
+	again := c.rows()
+	require.False(t, again.Next())
+	require.ErrorIs(t, again.Err(), state.ErrClosed)
+}
