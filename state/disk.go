@@ -24,7 +24,7 @@ type disk struct {
 	mu      sync.RWMutex
 	current *generation // nil: nothing was ever restored here
 	next    *generation // the rebuild under way
-	retired map[*generation]bool
+	retired map[*generation]retirement
 	cause   string
 	stale   bool
 	aside   bool // quarantine current at the swap
@@ -38,7 +38,7 @@ type disk struct {
 // with the disk (permission, space, a store that is open elsewhere) is an error and changes nothing.
 func Open(dir string, o Options) (Store, error) {
 	o = o.withDefaults()
-	d := &disk{dir: dir, o: o, nextNum: 1, retired: map[*generation]bool{},
+	d := &disk{dir: dir, o: o, nextNum: 1, retired: map[*generation]retirement{},
 		cfg: ldb.Config{CacheBytes: o.CacheBytes, WriteBufferBytes: o.WriteBufferBytes, OpenFiles: o.OpenFiles}}
 	if err := o.FS.MkdirAll(dir); err != nil {
 		return nil, fmt.Errorf("state: make %s: %w", dir, err)
@@ -131,21 +131,9 @@ func (d *disk) readCurrent(generations bool) (string, error) {
 const (
 	currentFile   = "CURRENT"
 	damagedFile   = "DAMAGED"
+	asideFile     = "ASIDE"
 	quarantineDir = "quarantine"
 )
-
-// removeOthers removes unfinished and replaced generations.
-func (d *disk) removeOthers(names []string, current string) error {
-	for _, name := range names {
-		if name == current {
-			continue
-		}
-		if err := d.o.FS.RemoveAll(filepath.Join(d.dir, name)); err != nil {
-			return fmt.Errorf("state: remove old generation: %w", err)
-		}
-	}
-	return nil
-}
 
 // Get reads from the current generation.
 func (d *disk) Get(key []byte) (Row, bool, error) {
@@ -181,7 +169,7 @@ func (d *disk) Range(from, to []byte) Iterator {
 	if d.current == nil {
 		return failed{}
 	}
-	return d.current.iterate(from, to)
+	return d.current.iterate(from, to, d.noteDamage)
 }
 
 // Checkpoint is that of the generation Write writes to.

@@ -58,8 +58,8 @@ type generation struct {
 
 // createGeneration makes an empty one; what lies at dir is removed.
 func createGeneration(fs ldb.FS, dir string, c ldb.Config) (*generation, error) {
-	if err := fs.RemoveAll(dir); err != nil {
-		return nil, fmt.Errorf("state: remove %s: %w", dir, err)
+	if err := removeGeneration(fs, dir); err != nil {
+		return nil, err
 	}
 	if err := fs.MkdirAll(dir); err != nil {
 		return nil, fmt.Errorf("state: make %s: %w", dir, err)

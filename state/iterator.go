@@ -10,6 +10,7 @@ import (
 // Close ends it with ErrClosed.
 type rows struct {
 	g    *generation
+	note func(error) error // marks damage
 	it   *ldb.Iterator
 	key  []byte
 	row  Row
@@ -17,8 +18,8 @@ type rows struct {
 	done bool
 }
 
-// iterate gives an iterator over [from, to).
-func (g *generation) iterate(from, to []byte) Iterator {
+// iterate gives an iterator over [from, to); note is given every error that ends it, and gives the one to be told.
+func (g *generation) iterate(from, to []byte, note func(error) error) Iterator {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
 	if g.closed {
@@ -28,7 +29,7 @@ func (g *generation) iterate(from, to []byte) Iterator {
 	if to != nil {
 		limit = dataKey(to)
 	}
-	r := &rows{g: g, it: g.db.Iterate(dataKey(from), limit)}
+	r := &rows{g: g, note: note, it: g.db.Iterate(dataKey(from), limit)}
 	g.itersM.Lock()
 	g.iters[r] = struct{}{}
 	g.itersM.Unlock()
@@ -46,12 +47,12 @@ func (r *rows) Next() bool {
 		return false
 	}
 	if !r.it.Next() {
-		r.done, r.err = true, wrapDamage(r.g.dir, r.it.Err())
+		r.done, r.err = true, r.note(wrapDamage(r.g.dir, r.it.Err()))
 		return false
 	}
 	row, err := decodeRow(r.it.Value())
 	if err != nil {
-		r.err = &DamageError{Dir: r.g.dir, Err: fmt.Errorf("key %q: %w", r.it.Key()[1:], err)}
+		r.err = r.note(&DamageError{Dir: r.g.dir, Err: fmt.Errorf("key %q: %w", r.it.Key()[1:], err)})
 		return false
 	}
 	r.key, r.row = r.it.Key()[1:], row

@@ -118,8 +118,10 @@ func (b Bounds) recreated(cp Checkpoint) bool {
 func minRetention(live, stored time.Duration) time.Duration { return min(live, stored) }
 
 // isYoung tells whether no tombstone written since known can have been removed by now. What is not known is not young:
-// an unknown retention, no known-current time, and a time after our clock (R44).
+// an unknown retention, no known-current time, and a time after our clock (R44). It goes by the wall clock: the monotonic
+// one stands still while the machine sleeps.
 func isYoung(known, now time.Time, retention time.Duration) bool {
+	known, now = known.Round(0), now.Round(0)
 	if retention < 0 || known.IsZero() || known.After(now) {
 		return false
 	}

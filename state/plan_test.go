@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/stretchr/testify/require"
 
@@ -125,4 +126,18 @@ func TestR01_R03_R04_R06_PlanEveryRow(t *testing.T) {
 				[]any{got.Position, got.End, got.Sweep, got.Quarantine, got.CheckEpoch})
 		})
 	}
+}
+
+// A machine that slept has a monotonic clock that did not go on, and a log that did.
+func TestR44_SleepOfTheMachineCounts(t *testing.T) {
+	known := time.Now()
+	now := known.Add(2 * day)
+	monotonic := (*[2]int64)(unsafe.Pointer(&now)) // wall, then monotonic: see time.Time
+	require.Contains(t, now.String(), "m=")
+	monotonic[1] -= int64(2 * day)
+	require.Less(t, now.Sub(known), time.Second, "the monotonic clock stood still")
+	require.Equal(t, 2*day, now.Round(0).Sub(known.Round(0)))
+	g := newPlanGiven()
+	g.cp.KnownCurrent = known
+	require.Equal(t, state.Verify, g.b.Plan(g.cp, true, now).Decision)
 }

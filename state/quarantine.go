@@ -1,6 +1,7 @@
 package state
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -9,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/tarnstream/tarn/internal/ldb"
 )
 
 // quarantineAll sets every generation aside after damage was found, and makes the store an empty one. The order makes
@@ -29,7 +32,10 @@ func (d *disk) quarantineAll(names []string, damage *DamageError) error {
 func (d *disk) quarantine(name string, cause error) error {
 	into := filepath.Join(d.dir, quarantineDir)
 	path := filepath.Join(into, fmt.Sprintf("%s-%d", name, d.o.Now().Unix()))
-	err := d.o.FS.MkdirAll(into)
+	err := ldb.RequireClosed(d.o.FS, filepath.Join(d.dir, name))
+	if err == nil {
+		err = d.o.FS.MkdirAll(into)
+	}
 	if err == nil {
 		err = d.o.FS.RemoveAll(path)
 	}
@@ -60,14 +66,11 @@ func (d *disk) boundQuarantine() error {
 	if err != nil {
 		return fmt.Errorf("state: list %s: %w", into, err)
 	}
-	slices.Reverse(names)
-	kept := 0
-	for _, name := range names {
-		at, ok := quarantineTime(name)
-		if !ok {
-			continue
-		}
-		if kept++; kept <= d.o.QuarantineCount && d.o.Now().Sub(at) <= d.o.QuarantineAge {
+	names = slices.DeleteFunc(names, func(name string) bool { _, ok := quarantineTime(name); return !ok })
+	slices.SortFunc(names, func(a, b string) int { return cmp.Or(newerFirst(a, b), strings.Compare(b, a)) })
+	for i, name := range names {
+		at, _ := quarantineTime(name)
+		if i < d.o.QuarantineCount && d.o.Now().Sub(at) <= d.o.QuarantineAge {
 			continue
 		}
 		if err := d.o.FS.RemoveAll(filepath.Join(into, name)); err != nil {
@@ -75,6 +78,13 @@ func (d *disk) boundQuarantine() error {
 		}
 	}
 	return nil
+}
+
+// newerFirst orders by the time in the names: the numbers of generations begin again.
+func newerFirst(a, b string) int {
+	at, _ := quarantineTime(a)
+	bt, _ := quarantineTime(b)
+	return bt.Compare(at)
 }
 
 func quarantineTime(name string) (time.Time, bool) {

@@ -15,7 +15,7 @@ func (d *disk) Sweep(below int64) (int, error) {
 	if g == nil {
 		return 0, nil
 	}
-	it := g.iterate(nil, nil)
+	it := g.iterate(nil, nil, d.noteDamage)
 	defer it.Close()
 	var b Batch
 	swept := 0
@@ -32,7 +32,7 @@ func (d *disk) Sweep(below int64) (int, error) {
 			b.Reset()
 		}
 	}
-	if err := d.noteDamage(it.Err()); err != nil {
+	if err := it.Err(); err != nil {
 		return swept, err
 	}
 	return swept, d.finishSweep(&b, g, below)

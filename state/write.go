@@ -3,7 +3,9 @@ package state
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 )
 
 // Write writes the batch with its checkpoint.
@@ -135,13 +137,19 @@ func (d *disk) Swap() error {
 	if err != nil {
 		return d.failedBy(err)
 	}
-	old, cause, aside := d.current, d.cause, d.aside
-	if err := d.makeCurrent(g); err != nil {
+	old, r := d.current, retirement{cause: d.cause, aside: d.aside}
+	if old != nil && r.aside {
+		err = d.markAside(old.dir, r.cause)
+	}
+	if err == nil {
+		err = d.makeCurrent(g)
+	}
+	if err != nil {
 		return d.failedBy(errors.Join(err, g.close()))
 	}
 	d.aside = false
 	if old != nil {
-		d.retire(old, cause, aside)
+		d.retire(old, r)
 	}
 	return nil
 }
@@ -163,29 +171,6 @@ func (d *disk) settle(g *generation) (*generation, error) {
 	return settled, nil
 }
 
-// retire closes the replaced generation when its last iterator is closed, and then removes it or sets it aside.
-// Trouble here is logged: the new generation is current, and the next Open removes what is left.
-func (d *disk) retire(old *generation, cause string, aside bool) {
-	d.mu.Lock()
-	d.retired[old] = true
-	d.mu.Unlock()
-	old.retire(func() {
-		d.mu.Lock()
-		delete(d.retired, old)
-		d.mu.Unlock()
-		err := old.close()
-		if err == nil && aside {
-			err = d.quarantine(old.name, errors.New(cause))
-		}
-		if err == nil && !aside {
-			err = d.o.FS.RemoveAll(old.dir)
-		}
-		if err != nil {
-			d.o.Logger.Warn("cannot remove a replaced generation", "dir", old.dir, "error", err)
-		}
-	})
-}
-
 // Close closes the store.
 func (d *disk) Close() error {
 	d.writer.Lock()
@@ -196,13 +181,13 @@ func (d *disk) Close() error {
 		return nil
 	}
 	d.closed = true
-	open := []*generation{d.current, d.next}
-	for g := range d.retired {
-		open = append(open, g)
-	}
+	retired := slices.Collect(maps.Keys(d.retired))
 	d.mu.Unlock()
+	for _, g := range retired {
+		d.discard(g)
+	}
 	var err error
-	for _, g := range open {
+	for _, g := range []*generation{d.current, d.next} {
 		if g != nil {
 			err = errors.Join(err, g.close())
 		}

@@ -15,6 +15,18 @@ import (
 // package.
 type Storage struct{ st storage.Storage }
 
+// RequireClosed tells by an error that the database in dir is open, here or in another process. There need not be one.
+func RequireClosed(fs FS, dir string) error {
+	if _, err := fs.List(dir); errors.Is(err, os.ErrNotExist) {
+		return nil // to ask for its storage would make it
+	}
+	in, err := fs.Storage(dir)
+	if err != nil {
+		return fmt.Errorf("ldb: %s: %w", dir, err)
+	}
+	return in.st.Close()
+}
+
 // FS is the file system a store lives in. Names are slash or backslash paths as filepath makes them.
 type FS interface {
 	// Storage opens dir, which must exist, for a database.
