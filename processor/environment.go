@@ -7,6 +7,7 @@ import (
 
 	"github.com/tarnstream/tarn/internal/kafka"
 	"github.com/tarnstream/tarn/internal/scope"
+	"github.com/tarnstream/tarn/observe"
 	"github.com/tarnstream/tarn/state"
 )
 
@@ -38,6 +39,11 @@ type environment struct {
 // counters are what Stats tells; they live as long as the Processor.
 type counters struct {
 	records, nulls, restored, commits, flushes atomic.Int64
+}
+
+// place names a partition in events.
+func (e *environment) place(topic string, partition int32) observe.Place {
+	return observe.Place{Group: e.group.Name, Topic: topic, Partition: partition}
 }
 
 func (e *environment) topicNames() []string {

@@ -10,8 +10,8 @@ import (
 
 	"github.com/tarnstream/tarn/codec"
 	"github.com/tarnstream/tarn/devbroker"
+	"github.com/tarnstream/tarn/observe"
 	"github.com/tarnstream/tarn/processor"
-	"github.com/tarnstream/tarn/state"
 	"github.com/tarnstream/tarn/streamtest"
 	"github.com/tarnstream/tarn/topology"
 )
@@ -204,9 +204,7 @@ func TestRebalance_StaysPutWhatStays(t *testing.T) {
 		k.Topic("clicks", 4)
 		g := clicker(k.T)
 		var restores atomic.Int32
-		count := processor.OnRestore(func(string, int32) state.Observer {
-			return state.Observer{Ready: func(state.Outcome) { restores.Add(1) }}
-		})
+		count := processor.Observe(observe.Observer{RestoreDone: func(observe.Restore) { restores.Add(1) }})
 		a := k.StartAs("a", g, count)
 		b := k.StartAs("b", g)
 		k.Until("shared", func() bool { return a.Running() == 2 && b.Running() == 2 })

@@ -4,27 +4,43 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/tarnstream/tarn/observe"
 	"github.com/tarnstream/tarn/state"
 )
 
-// OnRestore makes fn an observer of every restore of a table partition, in a Processor or a View. Its funcs are called
-// from the restoring goroutine and must not block.
-func OnRestore(fn func(table string, partition int32) state.Observer) Option {
-	return func(c *config) { c.onRestore = fn }
+// Observe hands over an Observer of a Processor or a View; given several times, all are told.
+func Observe(o observe.Observer) Option {
+	return func(c *config) { c.observe = c.observe.Tee(o) }
 }
 
-// restoreOptions makes a restore tell the log and the user's observer what it does.
-func (c *config) restoreOptions(table string, partition int32, log *slog.Logger) state.RestoreOptions {
-	o := state.RestoreOptions{Topic: table, Partition: partition, Observer: logObserver(log), HangDeadline: hangDeadline}
-	if c.onRestore != nil {
-		o.Observer = o.Observer.Tee(c.onRestore(table, partition))
-	}
-	return o
+// restoreOptions makes a restore tell the log and the observer what it does.
+func (c *config) restoreOptions(at observe.Place, log *slog.Logger) state.RestoreOptions {
+	return state.RestoreOptions{Topic: at.Topic, Partition: at.Partition, HangDeadline: hangDeadline,
+		Observer: logObserver(log).Tee(restoreObserver(at, c.observe))}
 }
 
 // hangDeadline leaves room for a transaction of another producer with Kafka's default time-out (60 s) and the broker's
 // scan for timed out ones (10 s).
 const hangDeadline = 2 * time.Minute
+
+// restoreObserver tells o what a restore at a place tells.
+func restoreObserver(at observe.Place, o observe.Observer) state.Observer {
+	restore := func(tell func(observe.Restore)) func(state.Outcome) {
+		return func(out state.Outcome) {
+			observe.Tell(tell, observe.Restore{Place: at, Plan: out.Plan, Outcome: out})
+		}
+	}
+	return state.Observer{
+		Planned:  func(p state.Plan) { observe.Tell(o.RestorePlanned, observe.Restore{Place: at, Plan: p}) },
+		Progress: restore(o.RestoreProgress),
+		Reset:    func(err error) { observe.Tell(o.Reset, observe.Reset{Place: at, Cause: err}) },
+		Swept:    func(rows int) { observe.Tell(o.Swept, observe.Swept{Place: at, Rows: rows}) },
+		Ready:    restore(o.RestoreDone),
+		Quarantined: func(path string, cause error) {
+			observe.Tell(o.Quarantined, observe.Quarantined{Place: at, Path: path, Cause: cause})
+		},
+	}
+}
 
 func logObserver(log *slog.Logger) state.Observer {
 	return state.Observer{

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/tarnstream/tarn/internal/kafka"
-	"github.com/tarnstream/tarn/state"
+	"github.com/tarnstream/tarn/observe"
 )
 
 // Option sets one thing of a Processor, View, Emitter or CreateTopics. Options that mean nothing to one of them are
@@ -83,7 +83,7 @@ type config struct {
 	layerBytes     int
 	fromLatest     bool
 	recreate       bool
-	onRestore      func(table string, partition int32) state.Observer
+	observe        observe.Observer
 }
 
 // configure applies options to the defaults and reports all faults at once.

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tarnstream/tarn/devbroker"
+	"github.com/tarnstream/tarn/observe"
 	"github.com/tarnstream/tarn/processor"
 	"github.com/tarnstream/tarn/state"
 	"github.com/tarnstream/tarn/streamtest"
@@ -21,13 +22,11 @@ type plans struct {
 }
 
 func (p *plans) option() processor.Option {
-	return processor.OnRestore(func(string, int32) state.Observer {
-		return state.Observer{Planned: func(plan state.Plan) {
-			p.mu.Lock()
-			defer p.mu.Unlock()
-			p.decided = append(p.decided, plan.Decision)
-		}}
-	})
+	return processor.Observe(observe.Observer{RestorePlanned: func(r observe.Restore) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.decided = append(p.decided, r.Plan.Decision)
+	}})
 }
 
 // away counts every key once on instance a, stops it, and counts the later keys on instance b while a is away.

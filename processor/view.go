@@ -13,6 +13,7 @@ import (
 
 	"github.com/tarnstream/tarn/internal/kafka"
 	worker "github.com/tarnstream/tarn/internal/task"
+	"github.com/tarnstream/tarn/observe"
 	"github.com/tarnstream/tarn/state"
 	"github.com/tarnstream/tarn/topology"
 )
@@ -105,7 +106,7 @@ func (v *View[T]) follow(ctx context.Context, dir *state.GroupDir, reader *kafka
 
 func (v *View[T]) partition(ctx context.Context, dir *state.GroupDir, reader *kafka.Reader, p int32) error {
 	log := v.log.With("partition", p)
-	o := v.conf.restoreOptions(v.table.Name(), p, log)
+	o := v.conf.restoreOptions(observe.Place{Group: cmp.Or(v.conf.viewName, v.table.Name()), Topic: v.table.Name(), Partition: p}, log)
 	store, err := state.Open(dir.StoreDir(v.table.Name(), p), state.Options{Logger: log, Observer: o.Observer})
 	if err != nil {
 		return err

@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/tarnstream/tarn/devbroker"
+	"github.com/tarnstream/tarn/observe"
 	"github.com/tarnstream/tarn/processor"
-	"github.com/tarnstream/tarn/state"
 	"github.com/tarnstream/tarn/topology"
 )
 
@@ -120,13 +120,11 @@ func (a *app) startGroups(ctx context.Context, dir string) (*groups, error) {
 
 // onRestore prints every plan once a.plans is set.
 func (a *app) onRestore(what string) processor.Option {
-	return processor.OnRestore(func(table string, partition int32) state.Observer {
-		return state.Observer{Planned: func(p state.Plan) {
-			if a.plans.Load() {
-				fmt.Fprintf(a.out, "%s %s/%d: %s: %s\n", what, table, partition, p.Decision, p.Cause)
-			}
-		}}
-	})
+	return processor.Observe(observe.Observer{RestorePlanned: func(r observe.Restore) {
+		if a.plans.Load() {
+			fmt.Fprintf(a.out, "%s %s/%d: %s: %s\n", what, r.Topic, r.Partition, r.Plan.Decision, r.Plan.Cause)
+		}
+	}})
 }
 
 // startReport counts what passes through the topics, from their start on. It returns when all that is there now is

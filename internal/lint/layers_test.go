@@ -11,7 +11,7 @@ var layers = [][]string{
 	{"internal/invariant", "internal/task", "internal/lint", "codec"},
 	{"internal/scope", "internal/ldb", "internal/bubbletest"},
 	{"topology", "state"},
-	{"internal/kafka", "state/statetest", "devbroker"},
+	{"internal/kafka", "observe", "state/statetest", "devbroker"},
 	{"processor"},
 	{"streamtest"},
 	{"examples/*/*", "bench/*"}, // parts of the programs below, for them alone

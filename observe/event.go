@@ -1,0 +1,104 @@
+package observe
+
+import (
+	"time"
+
+	"github.com/tarnstream/tarn/state"
+)
+
+// Place is one partition of a topic as one part of the program uses it.
+type Place struct {
+	// Group is the group's name, or the view's.
+	Group     string
+	Topic     string
+	Partition int32
+}
+
+// Restore speaks of a table partition that is brought current.
+type Restore struct {
+	Place
+	// Plan is what is done and why; Outcome how far it has come.
+	Plan    state.Plan
+	Outcome state.Outcome
+}
+
+// Reset speaks of a log that is not what was read before.
+type Reset struct {
+	Place
+	// Cause is *state.LogResetError or *state.OutOfRangeError for a table, *processor.InputError for an input.
+	Cause error
+	// From and To bound the offsets of an input that nobody has read and nobody can; equal where nothing was lost or
+	// where it cannot be known.
+	From, To int64
+}
+
+// Swept speaks of rows removed because the log start rose.
+type Swept struct {
+	Place
+	Rows int
+}
+
+// Quarantined speaks of a generation set aside at Path, "" when there was nothing to set aside.
+type Quarantined struct {
+	Place
+	Path  string
+	Cause error
+}
+
+// Rebalance speaks of the membership: Kind says what happened, Tasks which partitions it is about.
+type Rebalance struct {
+	Group string
+	// Kind is joined, assigned, revoked, lost, rebalancing, idle, retry or left.
+	Kind  string
+	Tasks []int32
+	Cause error // nil where there is none
+}
+
+// Commit speaks of one commit of the whole process.
+type Commit struct {
+	Group string
+	// Tasks took part, Records were written to tables' topics and outputs, Bytes are their keys and values.
+	Tasks   []int32
+	Records int
+	Bytes   int64
+	Took    time.Duration
+	// Err is nil for a commit that counts; else why its outcome is unknown.
+	Err error
+}
+
+// Flush speaks of one write of a table partition to disk.
+type Flush struct {
+	Place
+	Rows  int
+	Bytes int64
+	Took  time.Duration
+	Err   error
+}
+
+// RecordError speaks of an input record that could not be handled.
+type RecordError struct {
+	Place
+	Offset int64
+	Key    []byte
+	// Cause is what the callback returned, a decoding error, or a panic.
+	Cause error
+	// Action is what is done: fail, skip, retry or dead letter. Attempt counts from 1.
+	Action  string
+	Attempt int
+}
+
+// HashMismatch speaks of a record in Partition whose key belongs to Belongs by Hash, the hash of the input's handle: its
+// producer hashes keys otherwise, and rows of one key would be kept by several tasks.
+type HashMismatch struct {
+	Place
+	Offset  int64
+	Key     []byte
+	Belongs int32
+	Hash    string
+}
+
+// StaleRead speaks of reads answered from a table that is being rebuilt or is not current.
+type StaleRead struct {
+	Place
+	Cause string
+}

@@ -1,0 +1,64 @@
+package observe
+
+// Observer is told what happens. Any func may be nil. They are called from the goroutine that does the work, some from
+// several at a time: they must not block, and they must not call the Processor or View they watch.
+type Observer struct {
+	// RestorePlanned is called with every plan made for a table partition, also after a reset.
+	RestorePlanned func(Restore)
+	// RestoreProgress is called after every answer that brought a restore forward.
+	RestoreProgress func(Restore)
+	// RestoreDone is called when a table partition is current; while it is followed, again after each rebuild.
+	RestoreDone func(Restore)
+	// Reset is called when a log is not what was read so far: a table is rebuilt, or an input goes on elsewhere.
+	Reset func(Reset)
+	// Swept is called when a rise of the log start removed rows.
+	Swept func(Swept)
+	// Quarantined is called when a generation of a store was set aside.
+	Quarantined func(Quarantined)
+	// Rebalance is called when the membership of the group or the tasks of this process change.
+	Rebalance func(Rebalance)
+	// Commit is called after each commit to Kafka, Flush after each write of a table partition to disk.
+	Commit func(Commit)
+	Flush  func(Flush)
+	// RecordError is called for each input record that could not be handled, with what is done about it.
+	RecordError func(RecordError)
+	// HashMismatch is called when an input has a record whose key belongs to another partition by the handle's hash.
+	HashMismatch func(HashMismatch)
+	// StaleRead is called when a read was answered from a table that is known not to be current.
+	StaleRead func(StaleRead)
+}
+
+// Tee gives an Observer that tells o first and then p.
+func (o Observer) Tee(p Observer) Observer {
+	return Observer{
+		RestorePlanned:  tee(o.RestorePlanned, p.RestorePlanned),
+		RestoreProgress: tee(o.RestoreProgress, p.RestoreProgress),
+		RestoreDone:     tee(o.RestoreDone, p.RestoreDone),
+		Reset:           tee(o.Reset, p.Reset),
+		Swept:           tee(o.Swept, p.Swept),
+		Quarantined:     tee(o.Quarantined, p.Quarantined),
+		Rebalance:       tee(o.Rebalance, p.Rebalance),
+		Commit:          tee(o.Commit, p.Commit),
+		Flush:           tee(o.Flush, p.Flush),
+		RecordError:     tee(o.RecordError, p.RecordError),
+		HashMismatch:    tee(o.HashMismatch, p.HashMismatch),
+		StaleRead:       tee(o.StaleRead, p.StaleRead),
+	}
+}
+
+func tee[T any](f, g func(T)) func(T) {
+	if f == nil {
+		return g
+	}
+	if g == nil {
+		return f
+	}
+	return func(v T) { f(v); g(v) }
+}
+
+// Tell calls a func of an Observer, if there is one.
+func Tell[T any](f func(T), event T) {
+	if f != nil {
+		f(event)
+	}
+}
