@@ -41,6 +41,9 @@ func New(group *topology.Group, options ...Option) (*Processor, error) {
 	if err != nil {
 		return nil, err
 	}
+	if reads := group.Description().Reads; len(reads) > 0 {
+		return nil, fmt.Errorf("processor: group %s: tables that are only read, as %s, cannot be run yet", group.Name(), reads[0].Name)
+	}
 	return &Processor{group: group, conf: conf, ready: make(chan struct{})}, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"iter"
 
+	"github.com/tarnstream/tarn/codec"
 	"github.com/tarnstream/tarn/internal/scope"
 )
 
@@ -81,20 +82,28 @@ func (t *Table[T]) Range(ctx *Context) iter.Seq2[Row[T], error] {
 			yield(Row[T]{}, err)
 			return
 		}
-		rows := o.Range(ctx.frame)
-		defer rows.Close()
-		for rows.Next() {
-			value, err := t.codec.Decode(rows.Value())
-			if err != nil {
-				yield(Row[T]{}, fmt.Errorf("topology: table %s: key %.64q: %w", t.topic.Name, rows.Key(), err))
-				return
-			}
-			if !yield(Row[T]{rows.Key(), value}, nil) {
-				return
-			}
+		each(t.topic.Name, t.codec, o.Range(ctx.frame), yield)
+	}
+}
+
+// each yields rows decoded, and closes them.
+func each[T any](table string, c codec.Codec[T], rows scope.Rows, yield func(Row[T], error) bool) {
+	defer rows.Close()
+	for rows.Next() {
+		value, err := c.Decode(rows.Value())
+		if err != nil {
+			yield(Row[T]{}, rowError(table, rows.Key(), err))
+			return
 		}
-		if err := rows.Err(); err != nil {
-			yield(Row[T]{}, err)
+		if !yield(Row[T]{rows.Key(), value}, nil) {
+			return
 		}
 	}
+	if err := rows.Err(); err != nil {
+		yield(Row[T]{}, err)
+	}
+}
+
+func rowError(table, key string, err error) error {
+	return fmt.Errorf("topology: table %s: key %.64q: %w", table, key, err)
 }

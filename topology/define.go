@@ -8,7 +8,7 @@ import (
 	"github.com/tarnstream/tarn/internal/scope"
 )
 
-// Edge connects a group with a stream or a table. Input, Output and Persist make edges.
+// Edge connects a group with a stream or a table. Input, Output, Persist, Join and Lookup make edges.
 type Edge struct {
 	kind   string
 	handle Handle
@@ -125,7 +125,7 @@ func hasInput(edges []Edge) bool {
 // check gives the edge's name and its faults; used remembers topics by the first edge that has them.
 func (e Edge) check(i int, used map[string]string) (where string, bad []string) {
 	if e.kind == "" {
-		return fmt.Sprintf("edge %d", i+1), []string{"it is empty: use Input, Output or Persist"}
+		return fmt.Sprintf("edge %d", i+1), []string{"it is empty: use Input, Output, Persist, Join or Lookup"}
 	}
 	if e.handle == nil {
 		return fmt.Sprintf("edge %d, %s", i+1, e.kind), []string{"the handle is nil"}

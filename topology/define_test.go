@@ -38,7 +38,7 @@ func TestDefine_ReportsEveryFaultAtOnce(t *testing.T) {
 		{Edge: "edge 5, Persist", Reason: "the handle is nil"},
 		{Edge: "Output(nocodec)", Reason: "the codec is nil"},
 		{Edge: "Output(few)", Reason: "-2 partitions"},
-		{Edge: "edge 8", Reason: "it is empty: use Input, Output or Persist"},
+		{Edge: "edge 8", Reason: "it is empty: use Input, Output, Persist, Join or Lookup"},
 	}, d.Faults)
 	require.ErrorContains(t, err, "Output(same): the topic is used already")
 }

@@ -8,11 +8,13 @@ import (
 )
 
 // FNV1a spreads the keys of a handle's topic by their FNV-1a hash, as sarama's default partitioner and goka do.
-// Without FNV1a or CRC32 it is murmur2, as in Kafka's Java client. The inputs and tables of a group must agree.
+// Without FNV1a or CRC32 it is murmur2, as in Kafka's Java client. The inputs, tables and joined tables of a group must
+// agree.
 func FNV1a() TopicOption { return func(t *scope.Topic) { t.Hash = scope.FNV1a } }
 
 // CRC32 spreads the keys of a handle's topic by their CRC-32, as librdkafka's consistent partitioner does. Its default,
-// consistent_random, agrees but for empty keys, which it spreads at random. The inputs and tables of a group must agree.
+// consistent_random, agrees but for empty keys, which it spreads at random. The inputs, tables and joined
+// tables of a group must agree.
 func CRC32() TopicOption { return func(t *scope.Topic) { t.Hash = scope.CRC32 } }
 
 // PartitionOf gives the partition of n that a key belongs to by the default hash: murmur2 with the seed and the sign mask
@@ -28,6 +30,11 @@ func hashFaults(g *scope.Group) []Fault {
 	}
 	for _, t := range g.Tables {
 		edges[t.Hash] = append(edges[t.Hash], fmt.Sprintf("Persist(%s)", t.Name))
+	}
+	for _, r := range g.Reads {
+		if !r.Lookup { // whoever looks up goes to the key's partition, wherever the inputs have it
+			edges[r.Hash] = append(edges[r.Hash], fmt.Sprintf("Join(%s)", r.Name))
+		}
 	}
 	if len(edges) < 2 {
 		return nil

@@ -46,6 +46,7 @@ type Frame struct {
 
 	group  *Group
 	layers []Layer
+	reads  []ReadBacking
 	record Record
 	inside bool
 

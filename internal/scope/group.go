@@ -37,6 +37,7 @@ type Group struct {
 	Name    string
 	Inputs  []Input
 	Tables  []Table
+	Reads   []Read
 	Outputs []Output
 }
 

@@ -10,7 +10,13 @@ import (
 // afterwards does not show. The walk ends with the callback, and with the frame's context.
 func (o *Overlay[T]) Range(f *Frame) Rows {
 	o.walks++
-	w := &walk{Rows: Merge(o.changes(), o.below.Range(o.table)), frame: f, release: func() { o.walks-- }}
+	return f.Walk(Merge(o.changes(), o.below.Range(o.table)), func() { o.walks-- })
+}
+
+// Walk makes rows end with the record in hand's callback, and with the frame's context. release is called when they are
+// closed; it may be nil.
+func (f *Frame) Walk(rows Rows, release func()) Rows {
+	w := &walk{Rows: rows, frame: f, release: release}
 	f.walks = append(f.walks, w)
 	return w
 }
@@ -67,7 +73,9 @@ func (w *walk) Close() {
 	}
 	w.closed = true
 	w.Rows.Close()
-	w.release()
+	if w.release != nil {
+		w.release()
+	}
 	w.frame.walks = slices.DeleteFunc(w.frame.walks, func(o *walk) bool { return o == w })
 }
 
