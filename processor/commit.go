@@ -194,6 +194,9 @@ func (c *committer) commit(ctx context.Context, turn []*sealed) error {
 	if err != nil {
 		return fmt.Errorf("processor: group %s: commit: %w", c.env.group.Name, err)
 	}
+	for _, s := range turn {
+		s.committed()
+	}
 	c.promote(turn)
 	c.env.count.commits.Add(1)
 	return nil
@@ -327,6 +330,13 @@ func (c *committer) promote(turn []*sealed) {
 			}
 		}
 		s.task.settled()
+	}
+}
+
+// committed notes that the group's offsets are at the layer's positions.
+func (s *sealed) committed() {
+	for i, in := range s.task.inputs {
+		in.committed.Store(s.positions[i])
 	}
 }
 

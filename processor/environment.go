@@ -49,9 +49,25 @@ func (e *environment) place(topic string, partition int32) observe.Place {
 func (e *environment) topicNames() []string {
 	var names []string
 	for _, in := range e.group.Inputs {
-		names = append(names, in.Name)
+		if !in.Loop { // a loop is among those written
+			names = append(names, in.Name)
+		}
 	}
 	return append(names, e.written...)
+}
+
+// kept names the topics that belong to the group alone: tables and loops.
+func (e *environment) kept() []string {
+	var names []string
+	for _, t := range e.group.Tables {
+		names = append(names, t.Name)
+	}
+	for _, o := range e.group.Outputs {
+		if o.Loop {
+			names = append(names, o.Name)
+		}
+	}
+	return names
 }
 
 func writtenTopics(g *scope.Group) []string {

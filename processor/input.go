@@ -1,6 +1,8 @@
 package processor
 
 import (
+	"sync/atomic"
+
 	"github.com/tarnstream/tarn/internal/kafka"
 	"github.com/tarnstream/tarn/internal/scope"
 	"github.com/tarnstream/tarn/state"
@@ -10,10 +12,15 @@ import (
 // names.
 type input struct {
 	topic    string
+	id       state.TopicID // of the topic that position speaks of
+	loop     bool
 	call     func(*scope.Frame) error
 	onDelete func(*scope.Frame) error // nil: null values are skipped
 	cursor   *kafka.Cursor
 	position int64
+	// committed is the position that the group has in Kafka, 0 where none is known. The committer moves it.
+	committed atomic.Int64
+	trimmed   int64 // the log start that was asked for; the trimmer's
 
 	chunk   state.Records
 	at      int

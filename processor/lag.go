@@ -2,14 +2,17 @@ package processor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/tarnstream/tarn/internal/kafka"
+	"github.com/tarnstream/tarn/internal/scope"
+	"github.com/tarnstream/tarn/state"
 	"github.com/tarnstream/tarn/topology"
 )
 
-// Lag tells how many offsets of its inputs a group has not committed yet, over all partitions and whoever runs it.
-// 0 means that everything in the inputs has taken its effect. It asks Kafka and needs the Brokers option.
+// Lag tells how many offsets of its inputs and loops a group has not committed yet, over all partitions and whoever runs
+// it. 0 means that everything in them has taken its effect. It asks Kafka and needs the Brokers option.
 func Lag(ctx context.Context, group *topology.Group, options ...Option) (int64, error) {
 	conf, err := configure(false, options)
 	if err != nil {
@@ -20,35 +23,22 @@ func Lag(ctx context.Context, group *topology.Group, options ...Option) (int64, 
 		return 0, err
 	}
 	defer client.Close()
-	var topics []string
-	for _, in := range group.Description().Inputs {
-		topics = append(topics, in.Name)
-	}
 	ctx, cancel := context.WithTimeout(ctx, conf.startTimeout)
 	defer cancel()
-	if err := client.Connect(ctx, topics...); err != nil {
+	if err := client.Connect(ctx); err != nil {
 		return 0, err
 	}
-	return lagOf(ctx, client, group.Name(), topics)
+	return lagOf(ctx, client, group.Description())
 }
 
-func lagOf(ctx context.Context, client *kafka.Client, group string, topics []string) (int64, error) {
-	found, err := client.Refresh(ctx, topics...)
+func lagOf(ctx context.Context, client *kafka.Client, g *scope.Group) (int64, error) {
+	want, err := inputPartitions(ctx, client, g)
 	if err != nil {
 		return 0, err
 	}
-	want := map[string][]int32{}
-	for name, t := range found {
-		if t.Err != nil {
-			return 0, t.Err
-		}
-		for p := range t.Partitions {
-			want[name] = append(want[name], int32(p))
-		}
-	}
-	committed, err := client.CommittedOffsets(ctx, group, want)
+	committed, err := client.CommittedOffsets(ctx, g.Name, want)
 	if err != nil {
-		return 0, fmt.Errorf("processor: group %s: committed offsets: %w", group, err)
+		return 0, fmt.Errorf("processor: group %s: committed offsets: %w", g.Name, err)
 	}
 	reader := client.NewReader(kafka.ReaderConfig{}) // for bounds only: nothing is fetched
 	var lag int64
@@ -64,4 +54,28 @@ func lagOf(ctx context.Context, client *kafka.Client, group string, topics []str
 		}
 	}
 	return lag, nil
+}
+
+// inputPartitions lists the partitions of the inputs and loops. A loop that is not there yet, since the group has never
+// run, has none.
+func inputPartitions(ctx context.Context, client *kafka.Client, g *scope.Group) (map[string][]int32, error) {
+	var topics []string
+	for _, in := range g.Inputs {
+		topics = append(topics, in.Name)
+	}
+	found, err := client.Refresh(ctx, topics...)
+	if err != nil {
+		return nil, err
+	}
+	want := map[string][]int32{}
+	for _, in := range g.Inputs {
+		t := found[in.Name]
+		if _, missing := errors.AsType[*state.TopicMissingError](t.Err); t.Err != nil && !(missing && in.Loop) {
+			return nil, t.Err
+		}
+		for p := range t.Partitions {
+			want[in.Name] = append(want[in.Name], int32(p))
+		}
+	}
+	return want, nil
 }

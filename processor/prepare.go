@@ -76,7 +76,7 @@ func (t *task) openInputs(ctx context.Context) error {
 		return fmt.Errorf("processor: group %s: committed offsets: %w", t.env.group.Name, err)
 	}
 	for _, in := range t.env.group.Inputs {
-		i := &input{topic: in.Name, call: in.Call, onDelete: in.OnDelete, cursor: t.env.reader.Open(in.Name, t.partition, t.wake)}
+		i := &input{topic: in.Name, loop: in.Loop, call: in.Call, onDelete: in.OnDelete, cursor: t.env.reader.Open(in.Name, t.partition, t.wake)}
 		t.inputs = append(t.inputs, i)
 		position := state.UnknownOffset
 		if o, ok := committed[in.Name][t.partition]; ok {
@@ -96,9 +96,10 @@ func (t *task) place(ctx context.Context, in *input, committed int64) error {
 	if err != nil {
 		return fmt.Errorf("processor: group %s: input %s/%d: %w", t.env.group.Name, in.topic, t.partition, err)
 	}
-	in.position = committed
+	in.id, in.position = b.TopicID, committed
+	in.committed.Store(max(committed, 0))
 	switch {
-	case committed == state.UnknownOffset && t.env.conf.fromLatest:
+	case committed == state.UnknownOffset && t.env.conf.fromLatest && !in.loop: // a loop's records are the group's own
 		in.position = b.End
 	case committed == state.UnknownOffset:
 		in.position = b.Start

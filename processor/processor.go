@@ -150,6 +150,7 @@ func (e *environment) run(ctx context.Context, p *Processor) error {
 	part("reader", e.reader.Run)
 	part("committer", e.commit.run)
 	part("flusher", e.flush.run)
+	part("trimmer", newTrimmer(e).run)
 
 	err := e.member.Run(membership, e.tasks)
 	once.Do(func() {}) // what fails from here on is an effect of the stop
@@ -195,7 +196,7 @@ func (e *environment) stored() []int32 {
 func (e *environment) fingerprint() string {
 	var parts []string
 	for _, in := range e.group.Inputs {
-		parts = append(parts, "input "+in.Name)
+		parts = append(parts, strings.ToLower(in.Kind())+" "+in.Name)
 	}
 	for _, t := range e.group.Tables {
 		parts = append(parts, "table "+t.Name)

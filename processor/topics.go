@@ -70,14 +70,19 @@ func CreateTopics(ctx context.Context, options []Option, handles ...topology.Han
 	}
 	var specs []kafka.TopicSpec
 	for _, h := range handles {
-		_, table := h.(interface{ Table() })
-		specs = append(specs, topicSpec(h.Spec(), -1, table))
+		var configs map[string]string
+		if _, table := h.(interface{ Table() }); table {
+			configs = tableConfigs()
+		}
+		specs = append(specs, topicSpec(h.Spec(), -1, configs))
 	}
 	return client.CreateTopics(ctx, specs)
 }
 
-// topicSpec says how a topic is made; partitions counts where the handle says nothing.
-func topicSpec(t scope.Topic, partitions int32, table bool) kafka.TopicSpec {
+func tableConfigs() map[string]string { return map[string]string{"cleanup.policy": "compact"} }
+
+// topicSpec says how a topic is made; partitions and configs count where the handle says nothing.
+func topicSpec(t scope.Topic, partitions int32, configs map[string]string) kafka.TopicSpec {
 	s := kafka.TopicSpec{Name: t.Name, Partitions: partitions, ReplicationFactor: -1, Configs: map[string]string{}}
 	if t.Partitions > 0 {
 		s.Partitions = t.Partitions
@@ -85,9 +90,7 @@ func topicSpec(t scope.Topic, partitions int32, table bool) kafka.TopicSpec {
 	if t.Replication > 0 {
 		s.ReplicationFactor = t.Replication
 	}
-	if table {
-		s.Configs["cleanup.policy"] = "compact"
-	}
+	maps.Copy(s.Configs, configs)
 	maps.Copy(s.Configs, t.Configs)
 	return s
 }
@@ -113,6 +116,7 @@ func checkTopics(ctx context.Context, env *environment) error {
 	if err := c.tables(ctx); err != nil {
 		return err
 	}
+	c.loops()
 	c.outputs()
 	if len(c.faults) > 0 {
 		return &TopicsError{Group: env.group.Name, Causes: c.faults}
@@ -135,9 +139,9 @@ func (c *topicCheck) look(ctx context.Context) (err error) {
 		return err
 	}
 	var there []string
-	for _, t := range c.env.group.Tables {
-		if c.topics[t.Name].Err == nil {
-			there = append(there, t.Name)
+	for _, name := range c.env.kept() {
+		if c.topics[name].Err == nil {
+			there = append(there, name)
 		}
 	}
 	if len(there) > 0 {
@@ -159,6 +163,9 @@ func (c *topicCheck) missing(name string) bool {
 func (c *topicCheck) inputs() {
 	counts := map[int32][]string{}
 	for _, in := range c.env.group.Inputs {
+		if in.Loop {
+			continue
+		}
 		if c.missing(in.Name) {
 			c.faults = append(c.faults, &state.TopicMissingError{Topic: in.Name})
 		} else if n := int32(len(c.topics[in.Name].Partitions)); n > 0 {
@@ -214,7 +221,7 @@ func (c *topicCheck) table(t scope.Table) {
 }
 
 func (c *topicCheck) missingTable(ctx context.Context, t scope.Table) error {
-	spec := topicSpec(t.Topic, c.partitions, true)
+	spec := topicSpec(t.Topic, c.partitions, tableConfigs())
 	if p := spec.Configs["cleanup.policy"]; !strings.Contains(p, "compact") {
 		c.fault("table %s: its handle says cleanup.policy=%s; a table's topic is compacted", t.Name, p)
 		return nil
@@ -261,8 +268,11 @@ func (c *topicCheck) hasOffsets(ctx context.Context) (bool, error) {
 
 func (c *topicCheck) outputs() {
 	for _, o := range c.env.group.Outputs {
+		if o.Loop {
+			continue
+		}
 		if c.missing(o.Name) {
-			c.create = append(c.create, topicSpec(o.Topic, c.partitions, false))
+			c.create = append(c.create, topicSpec(o.Topic, c.partitions, nil))
 		} else if c.topics[o.Name].Err == nil {
 			c.said(o.Topic, int32(len(c.topics[o.Name].Partitions)))
 		}

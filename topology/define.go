@@ -8,7 +8,7 @@ import (
 	"github.com/tarnstream/tarn/internal/scope"
 )
 
-// Edge connects a group with a stream or a table. Input, Output, Persist, Join and Lookup make edges.
+// Edge connects a group with a stream or a table. Input, Output, Loop, Persist, Join and Lookup make edges.
 type Edge struct {
 	kind   string
 	handle Handle
@@ -18,32 +18,6 @@ type Edge struct {
 
 // Callback handles one record of a stream. What it writes through handles takes effect when it returns nil.
 type Callback[T any] func(ctx *Context, value T) error
-
-// Input reads a stream: fn is called for each record, one after the other within a partition. A record with a null
-// value is counted and skipped, unless OnDelete takes it.
-func Input[T any](s *Stream[T], fn Callback[T], options ...InputOption) Edge {
-	if s == nil {
-		return Edge{kind: "Input"}
-	}
-	e := Edge{kind: "Input", handle: s, faults: codecFault(s.codec)}
-	if fn == nil {
-		e.faults = append(e.faults, "the callback is nil")
-	}
-	call := func(f *scope.Frame) error {
-		v, err := s.codec.Decode(f.Record().Value)
-		if err != nil {
-			return &DecodeError{Cause: err}
-		}
-		return fn(contextOf(f), v)
-	}
-	in := inputEdge{Input: scope.Input{Topic: s.topic, Call: call}}
-	for _, o := range options {
-		o(&in)
-	}
-	e.faults = append(e.faults, in.faults...)
-	e.add = func(g *scope.Group) { g.Inputs = append(g.Inputs, in.Input) }
-	return e
-}
 
 // Output allows the group's callbacks to emit to a stream.
 func Output[T any](s *Stream[T]) Edge {
@@ -125,7 +99,7 @@ func hasInput(edges []Edge) bool {
 // check gives the edge's name and its faults; used remembers topics by the first edge that has them.
 func (e Edge) check(i int, used map[string]string) (where string, bad []string) {
 	if e.kind == "" {
-		return fmt.Sprintf("edge %d", i+1), []string{"it is empty: use Input, Output, Persist, Join or Lookup"}
+		return fmt.Sprintf("edge %d", i+1), []string{"it is empty: use Input, Output, Loop, Persist, Join or Lookup"}
 	}
 	if e.handle == nil {
 		return fmt.Sprintf("edge %d, %s", i+1, e.kind), []string{"the handle is nil"}

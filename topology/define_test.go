@@ -20,11 +20,13 @@ func TestDefine_ReportsEveryFaultAtOnce(t *testing.T) {
 	_, err := topology.Define("",
 		topology.Input(s, ignore),
 		topology.Output(s),
+		topology.Loop(s, nil),
 		topology.Input[string](topology.NewStream("a b/c", codec.String), nil),
 		topology.Persist(topology.NewTable("", codec.Int64)),
 		topology.Persist(nilTable),
 		topology.Output(topology.NewStream[string]("nocodec", nil)),
 		topology.Output(topology.NewStream("few", codec.String, topology.Partitions(-2))),
+		topology.Loop[string](nil, ignore),
 		topology.Edge{},
 	)
 	var d *topology.DefineError
@@ -32,13 +34,16 @@ func TestDefine_ReportsEveryFaultAtOnce(t *testing.T) {
 	require.Equal(t, []topology.Fault{
 		{Edge: "group", Reason: "the name is empty"},
 		{Edge: "Output(same)", Reason: "the topic is used already, by Input(same)"},
+		{Edge: "Loop(same)", Reason: "the callback is nil"},
+		{Edge: "Loop(same)", Reason: "the topic is used already, by Input(same)"},
 		{Edge: "Input(a b/c)", Reason: "the callback is nil"},
 		{Edge: "Input(a b/c)", Reason: `the topic's name has characters Kafka refuses: " /"`},
 		{Edge: "Persist()", Reason: "the topic's name is empty"},
-		{Edge: "edge 5, Persist", Reason: "the handle is nil"},
+		{Edge: "edge 6, Persist", Reason: "the handle is nil"},
 		{Edge: "Output(nocodec)", Reason: "the codec is nil"},
 		{Edge: "Output(few)", Reason: "-2 partitions"},
-		{Edge: "edge 8", Reason: "it is empty: use Input, Output, Persist, Join or Lookup"},
+		{Edge: "edge 9, Loop", Reason: "the handle is nil"},
+		{Edge: "edge 10", Reason: "it is empty: use Input, Output, Loop, Persist, Join or Lookup"},
 	}, d.Faults)
 	require.ErrorContains(t, err, "Output(same): the topic is used already")
 }
@@ -55,7 +60,8 @@ func TestDefine_NamesAsKafkaTakesThem(t *testing.T) {
 }
 
 func TestDefine_NoInput(t *testing.T) {
-	_, err := topology.Define("g", topology.Persist(topology.NewTable("t", codec.Int64)))
+	_, err := topology.Define("g", topology.Persist(topology.NewTable("t", codec.Int64)),
+		topology.Loop(topology.NewStream("l", codec.String), ignore)) // nothing would ever come into it
 	require.ErrorContains(t, err, "there is no Input")
 }
 
@@ -66,11 +72,12 @@ func TestDefine_CoPartitionedHandlesHashAlike(t *testing.T) {
 		topology.Input(topology.NewStream("b", codec.String), ignore),
 		topology.Output(out),
 		topology.Persist(topology.NewTable("c", codec.Int64, topology.CRC32())),
+		topology.Loop(topology.NewStream("e", codec.String, topology.FNV1a()), ignore),
 		topology.Persist(topology.NewTable("d", codec.Int64)))
 	var d *topology.DefineError
 	require.ErrorAs(t, err, &d)
 	require.Equal(t, []topology.Fault{{Edge: "group", Reason: "co-partitioned topics must hash keys alike: " +
-		"Input(b), Persist(d) by murmur2 but Input(a) by FNV-1a but Persist(c) by CRC-32"}}, d.Faults)
+		"Input(b), Persist(d) by murmur2 but Input(a), Loop(e) by FNV-1a but Persist(c) by CRC-32"}}, d.Faults)
 	_, err = topology.Define("g",
 		topology.Input(topology.NewStream("a", codec.String, topology.FNV1a()), ignore), topology.Output(out),
 		topology.Persist(topology.NewTable("c", codec.Int64, topology.FNV1a())))

@@ -16,7 +16,7 @@ type Handle interface {
 // TopicOption says how a handle's topic is made where tarn creates it.
 type TopicOption func(*scope.Topic)
 
-// Partitions asks for n partitions. Without it a table gets as many as the group's inputs, and so does an output.
+// Partitions asks for n partitions. Without it a table gets as many as the group's inputs, and so do outputs and loops.
 // A topic that exists with another number is an error at start.
 func Partitions(n int) TopicOption { return func(t *scope.Topic) { t.Partitions = int32(n) } }
 
@@ -64,7 +64,7 @@ func (s *Stream[T]) Spec() scope.Topic { return s.topic }
 func (s *Stream[T]) Codec() codec.Codec[T] { return s.codec }
 
 // Emit writes a record with the timestamp of the record in hand, or that of WithTimestamp. The group declares the stream
-// with Output. The key decides the partition, by the handle's hash. An error means that nothing was written:
+// with Output or Loop. The key decides the partition, by the handle's hash. An error means that nothing was written:
 // *UndeclaredError, *TooLargeError, *TimestampError or the codec's own.
 func (s *Stream[T]) Emit(ctx *Context, key string, value T, headers ...Header) error {
 	at, err := stamp(ctx, &s.topic, key)

@@ -2,10 +2,10 @@ package topology
 
 import "github.com/tarnstream/tarn/internal/scope"
 
-// InputOption says how an Input treats its records.
+// InputOption says how an Input or a Loop treats its records.
 type InputOption func(*inputEdge)
 
-// inputEdge is an Input while its options are applied.
+// inputEdge is an Input or a Loop while its options are applied.
 type inputEdge struct {
 	scope.Input
 	faults []string
@@ -21,4 +21,55 @@ func OnDelete(fn func(ctx *Context) error) InputOption {
 		}
 		in.OnDelete = func(f *scope.Frame) error { return fn(contextOf(f)) }
 	}
+}
+
+// Input reads a stream: fn is called for each record, one after the other within a partition. A record with a null
+// value is counted and skipped, unless OnDelete takes it.
+func Input[T any](s *Stream[T], fn Callback[T], options ...InputOption) Edge {
+	if s == nil {
+		return Edge{kind: "Input"}
+	}
+	in := newInputEdge(s, fn, options)
+	return Edge{kind: "Input", handle: s, faults: in.faults,
+		add: func(g *scope.Group) { g.Inputs = append(g.Inputs, in.Input) }}
+}
+
+// Loop makes a stream the group's own: its callbacks emit to it, as to an Output, and fn is called for each of its
+// records, as for an Input's. It serves to handle a record again: later, or under another key, which may belong to another
+// task of the group.
+//
+// The stream's topic has as many partitions as the group's inputs. Where it is missing it is created, with
+// cleanup.policy=delete and without a limit of time or size; records are removed once the group has committed them. Nobody
+// else should read it. What a callback emits is read after the commit that it belongs to.
+//
+// A loop that emits more than it reads is held back like any task, by processor.LayerBytes: memory stays bounded, the
+// topic does not.
+func Loop[T any](s *Stream[T], fn Callback[T], options ...InputOption) Edge {
+	if s == nil {
+		return Edge{kind: "Loop"}
+	}
+	in := newInputEdge(s, fn, options)
+	in.Loop = true
+	return Edge{kind: "Loop", handle: s, faults: in.faults, add: func(g *scope.Group) {
+		g.Inputs = append(g.Inputs, in.Input)
+		g.Outputs = append(g.Outputs, scope.Output{Topic: s.topic, Loop: true})
+	}}
+}
+
+func newInputEdge[T any](s *Stream[T], fn Callback[T], options []InputOption) inputEdge {
+	call := func(f *scope.Frame) error {
+		v, err := s.codec.Decode(f.Record().Value)
+		if err != nil {
+			return &DecodeError{Cause: err}
+		}
+		return fn(contextOf(f), v)
+	}
+	in := inputEdge{Input: scope.Input{Topic: s.topic, Call: call}, faults: codecFault(s.codec)}
+	if fn == nil {
+		in.faults = append(in.faults, "the callback is nil")
+	}
+	for _, o := range options {
+		o(&in)
+	}
+	return in
 }

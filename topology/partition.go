@@ -8,13 +8,13 @@ import (
 )
 
 // FNV1a spreads the keys of a handle's topic by their FNV-1a hash, as sarama's default partitioner and goka do.
-// Without FNV1a or CRC32 it is murmur2, as in Kafka's Java client. The inputs, tables and joined tables of a group must
-// agree.
+// Without FNV1a or CRC32 it is murmur2, as in Kafka's Java client. The inputs, loops, tables and joined tables of a group
+// must agree.
 func FNV1a() TopicOption { return func(t *scope.Topic) { t.Hash = scope.FNV1a } }
 
 // CRC32 spreads the keys of a handle's topic by their CRC-32, as librdkafka's consistent partitioner does. Its default,
-// consistent_random, agrees but for empty keys, which it spreads at random. The inputs, tables and joined
-// tables of a group must agree.
+// consistent_random, agrees but for empty keys, which it spreads at random. The inputs, loops, tables and joined tables
+// of a group must agree.
 func CRC32() TopicOption { return func(t *scope.Topic) { t.Hash = scope.CRC32 } }
 
 // PartitionOf gives the partition of n that a key belongs to by the default hash: murmur2 with the seed and the sign mask
@@ -26,7 +26,7 @@ func PartitionOf(key []byte, n int32) int32 { return scope.Murmur2.Partition(key
 func hashFaults(g *scope.Group) []Fault {
 	edges := map[scope.Hash][]string{}
 	for _, in := range g.Inputs {
-		edges[in.Hash] = append(edges[in.Hash], fmt.Sprintf("Input(%s)", in.Name))
+		edges[in.Hash] = append(edges[in.Hash], fmt.Sprintf("%s(%s)", in.Kind(), in.Name))
 	}
 	for _, t := range g.Tables {
 		edges[t.Hash] = append(edges[t.Hash], fmt.Sprintf("Persist(%s)", t.Name))

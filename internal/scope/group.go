@@ -17,6 +17,7 @@ type Topic struct {
 // OnDelete does it for a record with a null value; nil means that these are skipped.
 type Input struct {
 	Topic
+	Loop     bool // the group's own: it is an Output, too
 	Call     func(*Frame) error
 	OnDelete func(*Frame) error
 }
@@ -27,9 +28,18 @@ type Table struct {
 	NewOverlay func(table int, below Backing) Layer
 }
 
+// Kind is the name of the edge.
+func (in *Input) Kind() string {
+	if in.Loop {
+		return "Loop"
+	}
+	return "Input"
+}
+
 // Output is one stream the group writes.
 type Output struct {
 	Topic
+	Loop bool // it is an Input, too
 }
 
 // Group is a checked description; it is not changed after Define.

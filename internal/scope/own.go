@@ -2,7 +2,7 @@ package scope
 
 import "fmt"
 
-// PartitionError says that a callback named a key whose row another task keeps. Emit to a stream of the group with that
+// PartitionError says that a callback named a key whose row another task keeps. Emit to a Loop of the group with that
 // key, and write its row when the record arrives there.
 type PartitionError struct {
 	Table string
@@ -12,7 +12,7 @@ type PartitionError struct {
 }
 
 func (e *PartitionError) Error() string {
-	return fmt.Sprintf("topology: table %s: key %.64q is in partition %d, this is task %d: emit to a stream with that key instead",
+	return fmt.Sprintf("topology: table %s: key %.64q is in partition %d, this is task %d: emit to a Loop with that key instead",
 		e.Table, e.Key, e.Partition, e.Task)
 }
 
