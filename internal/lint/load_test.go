@@ -126,13 +126,16 @@ func skipDir(root, name string) error {
 	return nil
 }
 
-// load parses sources by their path in the module.
+// load parses sources by their path in the module. What a generator wrote is left out: its style is not ours to mend.
 func load(files map[string]string) (*repo, error) {
 	r := &repo{fset: token.NewFileSet(), packages: map[string]*folder{}}
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		tree, err := parser.ParseFile(r.fset, name, files[name], parser.ParseComments|parser.SkipObjectResolution)
 		if err != nil {
 			return nil, err
+		}
+		if ast.IsGenerated(tree) {
+			continue
 		}
 		r.add(&source{
 			path:  name,
