@@ -45,28 +45,53 @@ type Quarantined struct {
 	Cause error
 }
 
+// The kinds of a Rebalance.
+const (
+	// Joined: the member is in a generation; Tasks is what it was given in all, the tasks it had included.
+	Joined = "joined"
+	// Assigned: Tasks were started. Revoked: Tasks were given up in order, committed and flushed.
+	Assigned = "assigned"
+	Revoked  = "revoked"
+	// Lost: Tasks were lost without notice; what they had not committed is done again by whoever has them now.
+	Lost = "lost"
+	// Restarted: Tasks start again from their checkpoints, without leaving this process.
+	Restarted = "restarted"
+	// Rebalancing: the member joins again.
+	Rebalancing = "rebalancing"
+	// Idle: the member is given no task while its topology is not the leader's, as in a rolling deploy.
+	Idle = "idle"
+	// Retry: the group's coordinator did not answer as it should and is asked again.
+	Retry = "retry"
+	// Left: the member has left the group. With a Cause the group did not confirm it, and its tasks wait for the session
+	// time-out.
+	Left = "left"
+)
+
 // Rebalance speaks of the membership: Kind says what happened, Tasks which partitions it is about.
 type Rebalance struct {
 	Group string
-	// Kind is joined, assigned, revoked, lost, rebalancing, idle, retry or left.
-	Kind  string
-	Tasks []int32
-	Cause error // nil where there is none
+	// Member is the member's id and Generation the group's; "" and -1 before the first join.
+	Member     string
+	Generation int32
+	Kind       string
+	Tasks      []int32
+	Cause      error // nil where there is none
 }
 
 // Commit speaks of one commit of the whole process.
 type Commit struct {
 	Group string
-	// Tasks took part, Records were written to tables' topics and outputs, Bytes are their keys and values.
+	// Tasks took part, Records were written to tables' topics and outputs, Bytes are their keys and values. A commit of
+	// offsets alone has 0 of both.
 	Tasks   []int32
 	Records int
 	Bytes   int64
 	Took    time.Duration
-	// Err is nil for a commit that counts; else why its outcome is unknown.
+	// Err is nil for a commit that counts. Else it failed or its outcome is unknown: its tasks start again, or the run ends.
 	Err error
 }
 
-// Flush speaks of one write of a table partition to disk.
+// Flush speaks of one write of a table partition to disk. Rows is 0 where only the checkpoint was written.
 type Flush struct {
 	Place
 	Rows  int
@@ -97,7 +122,8 @@ type HashMismatch struct {
 	Hash    string
 }
 
-// StaleRead speaks of reads answered from a table that is being rebuilt or is not current.
+// StaleRead speaks of reads answered from a table that is being rebuilt or is not current. It is told with the first such
+// read of a partition, and again only when the table has been current in between.
 type StaleRead struct {
 	Place
 	Cause string

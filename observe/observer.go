@@ -1,7 +1,14 @@
 package observe
 
+import (
+	"log/slog"
+	"runtime/debug"
+)
+
 // Observer is told what happens. Any func may be nil. They are called from the goroutine that does the work, some from
-// several at a time: they must not block, and they must not call the Processor or View they watch.
+// several at a time: they must not block, since heartbeats, commits and records wait for them. No lock is held meanwhile.
+// A func that panics is logged as an error, with its stack, and called again with the next event: who watches cannot
+// bring down what is watched.
 type Observer struct {
 	// RestorePlanned is called with every plan made for a table partition, also after a reset.
 	RestorePlanned func(Restore)
@@ -24,7 +31,8 @@ type Observer struct {
 	RecordError func(RecordError)
 	// HashMismatch is called when an input has a record whose key belongs to another partition by the handle's hash.
 	HashMismatch func(HashMismatch)
-	// StaleRead is called when a read was answered from a table that is known not to be current.
+	// StaleRead is called when a read is answered from a table that is known not to be current, once for each time that
+	// this is so.
 	StaleRead func(StaleRead)
 }
 
@@ -54,6 +62,38 @@ func tee[T any](f, g func(T)) func(T) {
 		return f
 	}
 	return func(v T) { f(v); g(v) }
+}
+
+// Protect gives an Observer that tells o and logs its panics.
+func (o Observer) Protect(logger *slog.Logger) Observer {
+	return Observer{
+		RestorePlanned:  protect(logger, "RestorePlanned", o.RestorePlanned),
+		RestoreProgress: protect(logger, "RestoreProgress", o.RestoreProgress),
+		RestoreDone:     protect(logger, "RestoreDone", o.RestoreDone),
+		Reset:           protect(logger, "Reset", o.Reset),
+		Swept:           protect(logger, "Swept", o.Swept),
+		Quarantined:     protect(logger, "Quarantined", o.Quarantined),
+		Rebalance:       protect(logger, "Rebalance", o.Rebalance),
+		Commit:          protect(logger, "Commit", o.Commit),
+		Flush:           protect(logger, "Flush", o.Flush),
+		RecordError:     protect(logger, "RecordError", o.RecordError),
+		HashMismatch:    protect(logger, "HashMismatch", o.HashMismatch),
+		StaleRead:       protect(logger, "StaleRead", o.StaleRead),
+	}
+}
+
+func protect[T any](logger *slog.Logger, name string, f func(T)) func(T) {
+	if f == nil {
+		return nil
+	}
+	return func(event T) {
+		defer func() {
+			if v := recover(); v != nil {
+				logger.Error("an observer panicked", "func", name, "panic", v, "stack", string(debug.Stack()))
+			}
+		}()
+		f(event)
+	}
 }
 
 // Tell calls a func of an Observer, if there is one.

@@ -153,18 +153,19 @@ func (c *cell) pendingBytes() int {
 	return c.bytes
 }
 
-// flush writes the committed layer with its checkpoint to disk, synced. After an error the layers stay as they were in
-// memory, but the store may refuse further writes: the caller stops the task.
-func (c *cell) flush(ctx context.Context) error {
+// flush writes the committed layer with its checkpoint to disk, synced, and tells how much that was. After an error the
+// layers stay as they were in memory, but the store may refuse further writes: the caller stops the task.
+func (c *cell) flush(ctx context.Context) (rows int, bytes int64, err error) {
 	select {
 	case c.flushing <- struct{}{}:
 		defer func() { <-c.flushing }()
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return 0, 0, context.Cause(ctx)
 	}
 	frozen, check := c.freeze()
 	b := new(state.Batch)
 	for key, ch := range frozen {
+		bytes += int64(len(key) + len(ch.Value))
 		if ch.Delete {
 			b.Delete(bytesOf(key))
 		} else {
@@ -173,12 +174,12 @@ func (c *cell) flush(ctx context.Context) error {
 	}
 	b.SetCheckpoint(check)
 	if err := c.store.Write(b); err != nil {
-		return err
+		return len(frozen), bytes, err
 	}
 	c.mu.Lock()
 	c.frozen = nil
 	c.mu.Unlock()
-	return nil
+	return len(frozen), bytes, nil
 }
 
 func (c *cell) freeze() (layer, state.Checkpoint) {

@@ -43,7 +43,7 @@ func layeredCell(t *testing.T) (*cell, *meddled) {
 		c.promote(changes, nil, time.Now())
 	}
 	commit(change("a", "store"), change("b", "store"), change("c", "store"), change("d", "store"), change("e", "store"))
-	require.NoError(t, c.flush(t.Context()))
+	require.NoError(t, flushOne(t, c))
 	commit(change("b", "frozen"), change("c", "frozen"), change("d", "frozen"), change("f", "frozen"))
 	c.freeze()
 	commit(change("c", "committed"), change("d", "committed"), change("f", ""), change("g", "committed"))
@@ -73,7 +73,7 @@ func TestRange_WhileLayersMove(t *testing.T) {
 		require.NoError(t, c.store.Write(b))
 		c.frozen = nil
 		c.promote([]scope.Change{change("d", "sealed"), change("e", ""), change("f", "sealed"), change("b", "later"), change("z", "later")}, nil, time.Now())
-		require.NoError(t, c.flush(t.Context()))
+		require.NoError(t, flushOne(t, c))
 	}
 	t.Run("not at all", func(t *testing.T) {
 		c, _ := layeredCell(t)
@@ -96,7 +96,7 @@ func TestRange_WhileLayersMove(t *testing.T) {
 		// only what the layers had can reach the store here: the task's callback runs, so nothing new is sealed
 		m.before = func() {
 			c.promote([]scope.Change{change("d", "sealed"), change("e", ""), change("f", "sealed")}, nil, time.Now())
-			require.NoError(t, c.flush(t.Context()))
+			require.NoError(t, flushOne(t, c))
 		}
 		require.Equal(t, want, walked(t, c.rows()))
 	})

@@ -183,15 +183,19 @@ func (c *committer) commit(ctx context.Context, turn []*sealed) error {
 		stop := context.AfterFunc(s.task.lease, func() { cancel(context.Cause(s.task.lease)) })
 		defer stop()
 	}
+	began := c.env.now()
 	err := c.produce(ctx, turn)
 	if err == nil {
 		err = c.commitOffsets(ctx, turn)
 	}
 	if errors.Is(context.Cause(ctx), errLost) || errors.Is(err, kafka.ErrOutcomeUnknown) || errors.Is(err, kafka.ErrOffsetUnknown) {
-		c.unknown(turn, cmp.Or(err, context.Cause(ctx)))
+		err = cmp.Or(err, context.Cause(ctx))
+		c.tellCommit(turn, began, err)
+		c.unknown(turn, err)
 		return nil
 	}
 	if err != nil {
+		c.tellCommit(turn, began, err)
 		return fmt.Errorf("processor: group %s: commit: %w", c.env.group.Name, err)
 	}
 	for _, s := range turn {
@@ -199,6 +203,7 @@ func (c *committer) commit(ctx context.Context, turn []*sealed) error {
 	}
 	c.promote(turn)
 	c.env.count.commits.Add(1)
+	c.tellCommit(turn, began, nil)
 	return nil
 }
 
@@ -297,7 +302,7 @@ func (c *committer) unknown(turn []*sealed, why error) {
 	c.closeProducer()
 	for _, s := range turn {
 		if s.task.lease.Err() == nil {
-			c.env.tasks.restart(s.task, fmt.Sprintf("the outcome of a commit is unknown: %v", why))
+			c.env.tasks.restart(s.task, fmt.Errorf("processor: the outcome of a commit is unknown: %w", why))
 		}
 	}
 }
@@ -316,7 +321,7 @@ func (c *committer) promote(turn []*sealed) {
 	for _, s := range turn {
 		s.placed()
 		if s.gap() {
-			c.env.tasks.restart(s.task, "a table's topic has records of another writer")
+			c.env.tasks.restart(s.task, errOtherWriter)
 			continue
 		}
 		inputs := make(map[string]int64, len(s.positions))
@@ -339,6 +344,8 @@ func (s *sealed) committed() {
 		in.committed.Store(s.positions[i])
 	}
 }
+
+var errOtherWriter = errors.New("processor: a table's topic has records of another writer")
 
 // placed copies the offsets that Kafka gave the changelog batches into the changes.
 func (s *sealed) placed() {

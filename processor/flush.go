@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/tarnstream/tarn/observe"
 )
 
 // flusher writes committed layers to disk in the background, so that no task waits for a sync.
@@ -50,12 +52,21 @@ func (f *flusher) task(ctx context.Context, t *task, all bool) error {
 		if !all && !c.dirty() {
 			continue
 		}
-		if err := c.flush(ctx); err != nil {
+		if err := f.cell(ctx, c); err != nil {
 			return fmt.Errorf("processor: group %s: flush %s/%d: %w", f.env.group.Name, c.topic, c.partition, err)
 		}
 		f.env.count.flushes.Add(1)
 	}
 	return nil
+}
+
+// cell flushes one cell and tells of it.
+func (f *flusher) cell(ctx context.Context, c *cell) error {
+	began := f.env.now()
+	rows, bytes, err := c.flush(ctx)
+	observe.Tell(f.env.conf.observe.Flush, observe.Flush{Place: f.env.place(c.topic, c.partition), Rows: rows, Bytes: bytes,
+		Took: f.env.now().Sub(began), Err: err})
+	return err
 }
 
 // restamp asks the broker about tables that have not changed for a while, so that a later start knows until when they

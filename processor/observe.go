@@ -1,22 +1,33 @@
 package processor
 
 import (
-	"log/slog"
+	"errors"
+	"slices"
 	"time"
 
+	"github.com/tarnstream/tarn/internal/kafka"
 	"github.com/tarnstream/tarn/observe"
 	"github.com/tarnstream/tarn/state"
 )
 
 // Observe hands over an Observer of a Processor or a View; given several times, all are told.
 func Observe(o observe.Observer) Option {
-	return func(c *config) { c.observe = c.observe.Tee(o) }
+	return func(c *config) { c.observers = append(c.observers, o) }
 }
 
-// restoreOptions makes a restore tell the log and the observer what it does.
-func (c *config) restoreOptions(at observe.Place, log *slog.Logger) state.RestoreOptions {
+// watched makes the one observer that everything is told to: first the log, then the user's.
+func (c *config) watched() observe.Observer {
+	all := observe.Log(c.kafka.Logger)
+	for _, o := range c.observers {
+		all = all.Tee(o.Protect(c.kafka.Logger))
+	}
+	return all
+}
+
+// restoreOptions makes a restore tell the observer what it does.
+func (c *config) restoreOptions(at observe.Place) state.RestoreOptions {
 	return state.RestoreOptions{Topic: at.Topic, Partition: at.Partition, HangDeadline: hangDeadline,
-		Observer: logObserver(log).Tee(restoreObserver(at, c.observe))}
+		Observer: restoreObserver(at, c.observe)}
 }
 
 // hangDeadline leaves room for a transaction of another producer with Kafka's default time-out (60 s) and the broker's
@@ -42,21 +53,38 @@ func restoreObserver(at observe.Place, o observe.Observer) state.Observer {
 	}
 }
 
-func logObserver(log *slog.Logger) state.Observer {
-	return state.Observer{
-		Planned: func(p state.Plan) {
-			log.Info("restore planned", "decision", p.Decision.String(), "cause", p.Cause, "position", p.Position, "end", p.End)
-		},
-		Reset: func(err error) { log.Warn("the log is not what was read before", "error", err) },
-		Swept: func(rows int) { log.Info("rows below the log start removed", "rows", rows) },
-		Ready: func(o state.Outcome) {
-			log.Info("table is current", "position", o.Position, "applied", o.Records, "took", o.Took)
-			if o.Unproven {
-				log.Warn("tombstones unproven: the rebuild took longer than delete.retention.ms and met holes; a deleted key may be served")
-			}
-			if o.NullKeys > 0 {
-				log.Warn("records with a null key skipped in the table's topic", "records", o.NullKeys)
-			}
-		},
+// rebalanceOf is an event of the membership in the words of package observe.
+func rebalanceOf(group string, e kafka.MemberEvent) observe.Rebalance {
+	r := observe.Rebalance{Group: group, Member: e.Member.ID, Generation: e.Member.Generation, Kind: string(e.Kind),
+		Tasks: slices.Clone(e.Tasks), Cause: e.Cause}
+	switch e.Kind {
+	case kafka.MemberIdle:
+		r.Kind, r.Cause = observe.Idle, errOtherTopology
+	case kafka.MemberRetry:
+		r.Kind = observe.Retry
 	}
+	return r
+}
+
+var errOtherTopology = errors.New("processor: the group's leader has another topology")
+
+// tellCommit tells of a turn that was committed, or was not because of err.
+func (c *committer) tellCommit(turn []*sealed, began time.Time, err error) {
+	e := observe.Commit{Group: c.env.group.Name, Took: c.env.now().Sub(began), Err: err}
+	for _, s := range turn {
+		e.Tasks = append(e.Tasks, s.task.partition)
+		for _, b := range s.batches {
+			e.Records += len(b.Records)
+			e.Bytes += volume(b)
+		}
+	}
+	observe.Tell(c.env.conf.observe.Commit, e)
+}
+
+// volume is the size of a batch's keys and values.
+func volume(b kafka.OutBatch) (bytes int64) {
+	for i := range b.Records {
+		bytes += int64(len(b.Records[i].Key) + len(b.Records[i].Value))
+	}
+	return bytes
 }

@@ -35,7 +35,7 @@ func Dial(dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	return func(c *config) { c.kafka.Dial = dial }
 }
 
-// Logger sets where tarn logs. The default is slog.Default().
+// Logger sets where tarn logs, events of package observe among it. The default is slog.Default().
 func Logger(l *slog.Logger) Option { return func(c *config) { c.kafka.Logger = l } }
 
 // CommitInterval sets how often effects are written to Kafka together with the offsets. The default is 100 ms.
@@ -83,7 +83,8 @@ type config struct {
 	layerBytes     int
 	fromLatest     bool
 	recreate       bool
-	observe        observe.Observer
+	observers      []observe.Observer // the user's
+	observe        observe.Observer   // the log and all of them
 }
 
 // configure applies options to the defaults and reports all faults at once.
@@ -96,6 +97,7 @@ func configure(needDir bool, options []Option) (config, error) {
 	if c.kafka.Logger == nil {
 		c.kafka.Logger = slog.Default()
 	}
+	c.observe = c.watched()
 	return c, c.check(needDir)
 }
 

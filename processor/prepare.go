@@ -46,7 +46,7 @@ func (t *task) restore(ctx context.Context) error {
 
 func (t *task) restoreTable(ctx context.Context, table string) error {
 	log := t.log.With("table", table)
-	o := t.env.conf.restoreOptions(t.env.place(table, t.partition), log)
+	o := t.env.conf.restoreOptions(t.env.place(table, t.partition))
 	store, err := state.Open(t.env.dir.StoreDir(table, t.partition), state.Options{Logger: log, Observer: o.Observer})
 	if err != nil {
 		return err

@@ -173,7 +173,7 @@ func (e *environment) membershipConfig() kafka.MembershipConfig {
 	}
 	c := kafka.MembershipConfig{Group: e.group.Name, Topics: topics, LeaveOnStop: true, SessionTimeout: e.conf.sessionTimeout,
 		StopTimeout: e.conf.stopTimeout, RebalanceTimeout: e.conf.stopTimeout, Fingerprint: e.fingerprint(),
-		Logger: e.conf.kafka.Logger, OnEvent: e.tasks.onEvent}
+		OnEvent: e.tasks.onEvent}
 	if e.dir != nil {
 		c.InstanceID, c.Stored = e.dir.InstanceID(), e.stored
 	}

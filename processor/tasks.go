@@ -9,6 +9,7 @@ import (
 
 	"github.com/tarnstream/tarn/internal/kafka"
 	worker "github.com/tarnstream/tarn/internal/task"
+	"github.com/tarnstream/tarn/observe"
 )
 
 // tasks holds the tasks of this process and does what the membership says; it implements kafka.Handler.
@@ -65,8 +66,9 @@ func (ts *tasks) joined() {
 	ts.ran()
 }
 
-// onEvent hears of a generation in which this process has no task.
+// onEvent passes on what the membership tells, and hears of a generation in which this process has no task.
 func (ts *tasks) onEvent(e kafka.MemberEvent) {
+	observe.Tell(ts.env.conf.observe.Rebalance, rebalanceOf(ts.env.group.Name, e))
 	if e.Kind == kafka.MemberJoined && len(e.Tasks) == 0 {
 		ts.joined()
 	}
@@ -131,9 +133,7 @@ func (ts *tasks) Revoked(ctx context.Context, _ kafka.Member, list []int32) {
 	}
 	for _, t := range given {
 		if t.lease.Err() == nil && t.frame != nil {
-			if err := ts.env.flush.task(ctx, t, true); err != nil {
-				t.log.Warn("last flush failed; the state on disk is right, only older", "error", err)
-			}
+			_ = ts.env.flush.task(ctx, t, true) // it tells of a failure; the state on disk is right then, only older
 		}
 	}
 	ts.close(ctx, given)
@@ -150,15 +150,23 @@ func (ts *tasks) Lost(list []int32) {
 func (ts *tasks) Generation(kafka.Member) { ts.env.commit.kickNow() }
 
 // restart drops a task and starts it again from its checkpoint, unless the partition was given away meanwhile.
-func (ts *tasks) restart(t *task, cause string) {
+func (ts *tasks) restart(t *task, cause error) {
+	if ts.replace(t) {
+		observe.Tell(ts.env.conf.observe.Rebalance, observe.Rebalance{Group: ts.env.group.Name, Generation: -1,
+			Kind: observe.Restarted, Tasks: []int32{t.partition}, Cause: cause})
+	}
+}
+
+// replace tells whether the task was still wanted.
+func (ts *tasks) replace(t *task) bool {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	t.dismiss()
 	if ts.stopped || ts.live[t.partition] != t {
-		return
+		return false
 	}
-	t.log.Warn("task starts again from its checkpoint", "cause", cause)
 	ts.start(t.partition)
+	return true
 }
 
 func (ts *tasks) take(list []int32) []*task {

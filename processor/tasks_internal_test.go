@@ -15,6 +15,7 @@ import (
 	"github.com/tarnstream/tarn/internal/kafka"
 	"github.com/tarnstream/tarn/internal/scope"
 	worker "github.com/tarnstream/tarn/internal/task"
+	"github.com/tarnstream/tarn/observe"
 	"github.com/tarnstream/tarn/state"
 )
 
@@ -51,6 +52,11 @@ func (m *memory) Get(key []byte) (state.Row, bool, error) {
 }
 
 func (m *memory) Close() error { return nil }
+
+func flushOne(t *testing.T, c *cell) error {
+	_, _, err := c.flush(t.Context())
+	return err
+}
 
 func newMemory() *memory { return &memory{rows: map[string]*state.Row{}} }
 
@@ -109,7 +115,7 @@ func TestR15_NoFlushOverAGap(t *testing.T) {
 		c := placed("ours", 5) // 0 to 4 are another writer's
 		gap := second.promote([]scope.Change{c}, nil, time.Now())
 		require.True(t, gap)
-		env.tasks.restart(hit, "gap") // as committer.promote does
+		env.tasks.restart(hit, errOtherWriter) // as committer.promote does
 		time.Sleep(time.Second)
 		cancel()
 		require.NoError(t, <-done)
@@ -145,7 +151,7 @@ func TestRestart_WhileThePartitionIsLost(t *testing.T) {
 		old := runningTask(env, 0)
 		close(old.ended)
 		var both sync.WaitGroup
-		both.Go(func() { env.tasks.restart(old, "test") })
+		both.Go(func() { env.tasks.restart(old, errOtherWriter) })
 		both.Go(func() { env.tasks.Lost([]int32{0}) })
 		both.Wait()
 		require.Empty(t, env.tasks.all(), "tasks of partitions that belong to somebody else")
@@ -182,8 +188,8 @@ func TestCell_ReadsAfterFailedFlushes(t *testing.T) {
 	store.onWrite = func() error { return errors.New("disk full") }
 	c := newCell("table", 0, store)
 	c.promote([]scope.Change{placed("a", 0)}, nil, time.Now())
-	require.Error(t, c.flush(t.Context()))
-	require.Error(t, c.flush(t.Context()))
+	require.Error(t, flushOne(t, c))
+	require.Error(t, flushOne(t, c))
 	_, ok, err := c.read("a", false)
 	require.NoError(t, err)
 	require.True(t, ok)
@@ -245,4 +251,21 @@ func TestSeal_NeverASecondUnsettledLayer(t *testing.T) {
 	_, ok, err := c.read("a", true)
 	require.NoError(t, err)
 	require.True(t, ok, "the task reads its own layer that is in a commit")
+}
+
+func TestFlusher_TellsOfAFailure(t *testing.T) {
+	env := newEnv(t, "table")
+	full := errors.New("disk full")
+	var told []observe.Flush
+	env.conf.observe.Flush = func(f observe.Flush) { told = append(told, f) }
+	store := newMemory()
+	store.onWrite = func() error { return full }
+	c := newCell("table", 3, store)
+	c.promote([]scope.Change{placed("key", 0)}, nil, time.Now())
+	require.ErrorIs(t, env.flush.task(t.Context(), runningTask(env, 3, c), false), full)
+	require.Len(t, told, 1)
+	require.ErrorIs(t, told[0].Err, full)
+	require.Equal(t, observe.Place{Group: "g", Topic: "table", Partition: 3}, told[0].Place)
+	require.Equal(t, 1, told[0].Rows)
+	require.Zero(t, env.count.flushes.Load())
 }

@@ -13,7 +13,6 @@ import (
 
 	"github.com/tarnstream/tarn/internal/kafka"
 	worker "github.com/tarnstream/tarn/internal/task"
-	"github.com/tarnstream/tarn/observe"
 	"github.com/tarnstream/tarn/state"
 	"github.com/tarnstream/tarn/topology"
 )
@@ -31,6 +30,7 @@ type View[T any] struct {
 	reader *kafka.Reader
 	stores []state.Store // by partition; nil entries are not open yet
 	behind int           // partitions that are not current yet
+	stale  []staleness   // by partition
 }
 
 // NewView checks the options, all at once, and makes a View. It starts nothing and touches no network and no disk.
@@ -94,6 +94,7 @@ func (v *View[T]) look(ctx context.Context, client *kafka.Client) (int, error) {
 func (v *View[T]) follow(ctx context.Context, dir *state.GroupDir, reader *kafka.Reader, n int) error {
 	v.mu.Lock()
 	v.reader, v.stores, v.behind = reader, make([]state.Store, n), n
+	v.stale = make([]staleness, n)
 	v.mu.Unlock()
 	defer v.closeAll()
 	g := worker.New(ctx)
@@ -106,7 +107,8 @@ func (v *View[T]) follow(ctx context.Context, dir *state.GroupDir, reader *kafka
 
 func (v *View[T]) partition(ctx context.Context, dir *state.GroupDir, reader *kafka.Reader, p int32) error {
 	log := v.log.With("partition", p)
-	o := v.conf.restoreOptions(observe.Place{Group: cmp.Or(v.conf.viewName, v.table.Name()), Topic: v.table.Name(), Partition: p}, log)
+	o := v.conf.restoreOptions(v.place(p))
+	o.Observer = o.Observer.Tee(v.stale[p].observer())
 	store, err := state.Open(dir.StoreDir(v.table.Name(), p), state.Options{Logger: log, Observer: o.Observer})
 	if err != nil {
 		return err
@@ -155,6 +157,7 @@ func (v *View[T]) Get(key string) (value T, ok bool, err error) {
 		return value, false, err
 	}
 	partition := v.table.Spec().Hash.Partition(bytesOf(key), int32(len(stores)))
+	v.reading(partition, stores[partition])
 	row, ok, err := stores[partition].Get(bytesOf(key))
 	if err != nil || !ok {
 		return value, false, err
@@ -175,7 +178,8 @@ func (v *View[T]) Range() iter.Seq2[Row[T], error] {
 			yield(Row[T]{}, err)
 			return
 		}
-		for _, s := range stores {
+		for p, s := range stores {
+			v.reading(int32(p), s)
 			if !v.rangeOne(s, yield) {
 				return
 			}

@@ -1,6 +1,7 @@
 package state_test
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -59,6 +60,33 @@ func TestCloseSetsAsideWhatIsStillRead(t *testing.T) {
 	s = openMem(t, fs)
 	require.Equal(t, map[string]string{"new": "1"}, statetest.Rows(t, s))
 	require.NoError(t, s.Close())
+}
+
+// The observer may look at the store, and even write to it: no lock is held while it is told, be it at the swap, with the
+// last iterator, or at the close.
+func TestQuarantinedIsToldWithoutALock(t *testing.T) {
+	for name, end := range map[string]func(state.Store, state.Iterator) error{
+		"swap":     func(s state.Store, it state.Iterator) error { return errors.Join(it.Close(), s.Swap()) },
+		"iterator": func(s state.Store, it state.Iterator) error { return errors.Join(s.Swap(), it.Close()) },
+		"close":    func(s state.Store, _ state.Iterator) error { return errors.Join(s.Swap(), s.Close()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var s state.Store
+			told := 0
+			s, err := state.Open(storeDir, state.Options{FS: ldb.NewMemFS(), Logger: quiet,
+				Observer: state.Observer{Quarantined: func(string, error) {
+					told++
+					_, _ = s.Sweep(0)
+					s.Stale()
+				}}})
+			require.NoError(t, err)
+			statetest.Write(t, s, 0, "old", "1")
+			require.NoError(t, s.Rebuild("topic was created again", true))
+			require.NoError(t, end(s, s.Range(nil, nil)))
+			require.Equal(t, 1, told)
+			require.NoError(t, s.Close())
+		})
+	}
 }
 
 // A crash anywhere between the switch and the setting aside forgets neither: at the next open the old generation is in

@@ -31,6 +31,7 @@ type disk struct {
 	nextNum uint64
 	failed  error // the first failed write
 	closed  bool
+	heard   []func() // what the observer is to be told once no lock is held
 }
 
 // Open opens the store in dir (.../<table>/<partition>), makes it where missing, and removes what an interrupted rebuild
@@ -43,7 +44,9 @@ func Open(dir string, o Options) (Store, error) {
 	if err := o.FS.MkdirAll(dir); err != nil {
 		return nil, fmt.Errorf("state: make %s: %w", dir, err)
 	}
-	if err := d.open(); err != nil {
+	err := d.open()
+	d.tell()
+	if err != nil {
 		return nil, err
 	}
 	return d, nil

@@ -229,17 +229,15 @@ func dataKey(key []byte) []byte {
 	return append(append(make([]byte, 0, 1+len(key)), prefixData), key...)
 }
 
-// retire arranges that the generation is closed and idle is called when its last iterator is gone.
-func (g *generation) retire(idle func()) {
+// retire arranges that idle is called when the last iterator is gone. It is false where there is none: then nothing is.
+func (g *generation) retire(idle func()) bool {
 	g.itersM.Lock()
-	busy := len(g.iters) > 0
-	if busy {
-		g.onIdle = idle
+	defer g.itersM.Unlock()
+	if len(g.iters) == 0 {
+		return false
 	}
-	g.itersM.Unlock()
-	if !busy {
-		idle()
-	}
+	g.onIdle = idle
+	return true
 }
 
 // close fails the open iterators and closes the database. It is idempotent.

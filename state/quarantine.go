@@ -49,10 +49,25 @@ func (d *disk) quarantine(name string, cause error) error {
 	return d.boundQuarantine()
 }
 
+// report leaves the observer something to be told by the next tell.
 func (d *disk) report(path string, cause error) {
-	d.o.Logger.Warn("store quarantined, it will be rebuilt", "dir", d.dir, "path", path, "cause", cause)
-	if f := d.o.Observer.Quarantined; f != nil {
-		f(path, cause)
+	f := d.o.Observer.Quarantined
+	if f == nil {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.heard = append(d.heard, func() { f(path, cause) })
+}
+
+// tell tells the observer what was reported. No lock is held.
+func (d *disk) tell() {
+	d.mu.Lock()
+	heard := d.heard
+	d.heard = nil
+	d.mu.Unlock()
+	for _, f := range heard {
+		f()
 	}
 }
 

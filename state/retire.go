@@ -21,7 +21,9 @@ func (d *disk) retire(old *generation, r retirement) {
 	d.mu.Lock()
 	d.retired[old] = r
 	d.mu.Unlock()
-	old.retire(func() { d.discard(old) })
+	if !old.retire(func() { d.discard(old); d.tell() }) {
+		d.discard(old)
+	}
 }
 
 // discard closes a retired generation and removes it or sets it aside, once. Trouble here is logged: the new generation

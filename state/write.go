@@ -125,6 +125,7 @@ func (d *disk) dropNext() error {
 
 // Swap makes the new generation the current one.
 func (d *disk) Swap() error {
+	defer d.tell()
 	d.writer.Lock()
 	defer d.writer.Unlock()
 	if err := d.writable(); err != nil {
@@ -173,6 +174,7 @@ func (d *disk) settle(g *generation) (*generation, error) {
 
 // Close closes the store.
 func (d *disk) Close() error {
+	defer d.tell()
 	d.writer.Lock()
 	defer d.writer.Unlock()
 	d.mu.Lock()

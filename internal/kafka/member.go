@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -51,19 +50,16 @@ type MembershipConfig struct {
 	// LeaveOnStop gives the tasks to others at once when Run ends. Without it they wait for the session time-out,
 	// which suits a restart with the same InstanceID.
 	LeaveOnStop bool
-	// Logger defaults to the client's.
-	Logger *slog.Logger
 	// OnEvent is called from Run's goroutine and must return at once. Optional.
 	OnEvent func(MemberEvent)
 }
 
-func (cfg MembershipConfig) withDefaults(c *Client) MembershipConfig {
+func (cfg MembershipConfig) withDefaults() MembershipConfig {
 	cfg.SessionTimeout = cmp.Or(cfg.SessionTimeout, 10*time.Second)
 	cfg.RebalanceTimeout = cmp.Or(cfg.RebalanceTimeout, 60*time.Second)
 	cfg.HeartbeatInterval = min(cmp.Or(cfg.HeartbeatInterval, 3*time.Second), cfg.SessionTimeout/3)
 	cfg.StopTimeout = cmp.Or(cfg.StopTimeout, 15*time.Second)
 	cfg.MetadataInterval = cmp.Or(cfg.MetadataInterval, 30*time.Second)
-	cfg.Logger = cmp.Or(cfg.Logger, c.log).With("group", cfg.Group)
 	cfg.Topics = slices.Compact(slices.Sorted(slices.Values(cfg.Topics)))
 	if cfg.Stored == nil {
 		cfg.Stored = func() []int32 { return nil }
@@ -130,7 +126,7 @@ type Membership struct {
 
 // NewMembership makes a member; it starts nothing.
 func (c *Client) NewMembership(cfg MembershipConfig) *Membership {
-	return &Membership{client: c, cfg: cfg.withDefaults(c), asked: make(chan error, 1)}
+	return &Membership{client: c, cfg: cfg.withDefaults(), asked: make(chan error, 1)}
 }
 
 // Current is the identity commits are made under. False: no claim lives now, commit nothing.

@@ -2,7 +2,6 @@ package kafka_test
 
 import (
 	"context"
-	"log/slog"
 	"slices"
 	"sync"
 	"testing"
@@ -57,7 +56,6 @@ func (d *desk) hire(name string, cfg kafka.MembershipConfig) *clerk {
 	d.t.Helper()
 	w := &clerk{desk: d, name: name, done: make(chan struct{})}
 	cfg.Group, cfg.Topics = "g", []string{"in", "too"}
-	cfg.Logger = slog.New(slog.DiscardHandler)
 	cfg.OnEvent = func(e kafka.MemberEvent) {
 		d.mu.Lock()
 		defer d.mu.Unlock()

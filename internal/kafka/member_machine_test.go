@@ -80,9 +80,7 @@ func (s *scenario) line(w []string) {
 		if w[1] != "-" {
 			cfg.InstanceID = w[1]
 		}
-		c, err := NewClient(Config{Brokers: []string{"x:1"}})
-		require.NoError(s.t, err)
-		s.m = newMachine(cfg.withDefaults(c), 4)
+		s.m = newMachine(cfg.withDefaults(), 4)
 	case "after":
 		d, err := time.ParseDuration(w[1])
 		require.NoError(s.t, err)

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/stretchr/testify/require"
 )
 
 // TestR22_GroupOfMachinesUnderFaults lets some machines and the model of a coordinator meet in virtual time: connections
@@ -81,9 +79,7 @@ type ask struct {
 
 func newWorld(t *testing.T, seed uint64) *world {
 	w := &world{t: t, seed: seed, r: rand.New(rand.NewPCG(seed, 1)), now: time.Unix(1e9, 0)}
-	c, err := NewClient(Config{Brokers: []string{"x:1"}})
-	require.NoError(t, err)
-	w.cfg = MembershipConfig{Group: "g", Topics: []string{"in"}}.withDefaults(c)
+	w.cfg = MembershipConfig{Group: "g", Topics: []string{"in"}}.withDefaults()
 	w.tasks = w.r.Int32N(8) + 1
 	w.coord = &coord{w: w, state: "empty", members: map[string]*coordMember{}, pending: map[string]bool{}}
 	for range w.r.IntN(4) + 1 {

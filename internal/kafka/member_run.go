@@ -164,24 +164,7 @@ func (r *memberRun) obey(o memberOut) {
 	case opGeneration:
 		r.h.Generation(o.member)
 	case opTell:
-		r.log(o.event)
 		r.m.cfg.OnEvent(o.event)
-	}
-}
-
-func (r *memberRun) log(e MemberEvent) {
-	log, args := r.m.cfg.Logger, []any{"member", e.Member.ID, "generation", e.Member.Generation}
-	if e.Tasks != nil {
-		args = append(args, "tasks", e.Tasks)
-	}
-	if e.Cause != nil {
-		args = append(args, "cause", e.Cause)
-	}
-	switch {
-	case e.Kind == MemberLost || e.Kind == MemberIdle || e.Kind == MemberLeft && e.Cause != nil:
-		log.Warn("group member "+string(e.Kind), args...)
-	default:
-		log.Info("group member "+string(e.Kind), args...)
 	}
 }
 

@@ -1,0 +1,177 @@
+package observe
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// Log gives an Observer that writes every event to logger: debug for what is ordinary many times a minute (commit, flush),
+// info for what an operator follows (restore, rebalance), warn for what is mended but worth a look (resets, stale reads,
+// other hashes, records set aside), error for a record that ends the run. How far a restore has come is written every few
+// seconds at most. A Processor and a View have one of their own.
+func Log(logger *slog.Logger) Observer {
+	l := &logObserver{log: logger, told: map[Place]told{}}
+	return Observer{
+		RestorePlanned:  l.restorePlanned,
+		RestoreProgress: l.restoreProgress,
+		RestoreDone:     l.restoreDone,
+		Reset:           l.reset,
+		Swept:           l.swept,
+		Quarantined:     l.quarantined,
+		Rebalance:       l.rebalance,
+		Commit:          l.commit,
+		Flush:           l.flush,
+		RecordError:     l.recordError,
+		HashMismatch:    l.hashMismatch,
+		StaleRead:       l.staleRead,
+	}
+}
+
+type logObserver struct {
+	log *slog.Logger
+
+	mu   sync.Mutex
+	told map[Place]told // the restores under way
+}
+
+// told is where a restore stood when it was written of last. A plan does not say when it was made: took is negative until
+// the answer after it.
+type told struct {
+	position int64
+	took     time.Duration
+}
+
+func (l *logObserver) write(level slog.Level, text string, args ...any) {
+	l.log.Log(context.Background(), level, text, args...)
+}
+
+// at writes of a partition.
+func (l *logObserver) at(p Place, level slog.Level, text string, args ...any) {
+	l.write(level, text, append([]any{"group", p.Group, "topic", p.Topic, "partition", p.Partition}, args...)...)
+}
+
+func (l *logObserver) restorePlanned(r Restore) {
+	l.mu.Lock()
+	l.told[r.Place] = told{took: -1}
+	l.mu.Unlock()
+	l.at(r.Place, slog.LevelInfo, "restore planned", "decision", r.Plan.Decision.String(), "cause", r.Plan.Cause,
+		"position", r.Plan.Position, "end", r.Plan.End)
+}
+
+// progressEvery is the least time between two lines of one restore.
+const progressEvery = 5 * time.Second
+
+// restoreProgress is told of every answer, and by a follower also after its restore: such an answer is no line.
+func (l *logObserver) restoreProgress(r Restore) {
+	now := told{position: r.Outcome.Position, took: r.Outcome.Took}
+	l.mu.Lock()
+	last, under := l.told[r.Place]
+	due := under && last.took >= 0 && now.took-last.took >= progressEvery
+	if due || under && last.took < 0 {
+		l.told[r.Place] = now
+	}
+	l.mu.Unlock()
+	if !due {
+		return
+	}
+	rate := float64(now.position-last.position) / (now.took - last.took).Seconds()
+	args := []any{"position", r.Outcome.Position, "end", r.Outcome.End, "rate", fmt.Sprintf("%.0f offsets/s", rate)}
+	if rate > 0 {
+		left := time.Duration(float64(r.Outcome.End-r.Outcome.Position) / rate * float64(time.Second))
+		args = append(args, "remaining", left.Round(time.Second))
+	}
+	l.at(r.Place, slog.LevelInfo, "restore goes on", args...)
+}
+
+func (l *logObserver) restoreDone(r Restore) {
+	l.mu.Lock()
+	delete(l.told, r.Place)
+	l.mu.Unlock()
+	l.at(r.Place, slog.LevelInfo, "table is current", "position", r.Outcome.Position, "applied", r.Outcome.Records, "took", r.Outcome.Took)
+	if r.Outcome.Unproven {
+		l.at(r.Place, slog.LevelWarn, "tombstones unproven: the rebuild took longer than delete.retention.ms and met holes; a deleted key may be served")
+	}
+	if r.Outcome.NullKeys > 0 {
+		l.at(r.Place, slog.LevelWarn, "records with a null key skipped in the table's topic", "records", r.Outcome.NullKeys)
+	}
+}
+
+func (l *logObserver) reset(r Reset) {
+	args := []any{"error", r.Cause}
+	if r.From != r.To {
+		args = append(args, "from", r.From, "to", r.To)
+	}
+	l.at(r.Place, slog.LevelWarn, "the log is not what was read before", args...)
+}
+
+func (l *logObserver) swept(s Swept) {
+	l.at(s.Place, slog.LevelInfo, "rows below the log start removed", "rows", s.Rows)
+}
+
+func (l *logObserver) quarantined(q Quarantined) {
+	l.at(q.Place, slog.LevelWarn, "store quarantined, it will be rebuilt", "path", q.Path, "cause", q.Cause)
+}
+
+func (l *logObserver) rebalance(r Rebalance) {
+	level, text := slog.LevelInfo, "group member "+r.Kind
+	switch {
+	case r.Kind == Restarted:
+		level, text = slog.LevelWarn, "task starts again from its checkpoint"
+	case r.Kind == Lost, r.Kind == Idle, r.Kind == Left && r.Cause != nil:
+		level = slog.LevelWarn
+	}
+	args := []any{"group", r.Group, "member", r.Member, "generation", r.Generation}
+	if r.Tasks != nil {
+		args = append(args, "tasks", r.Tasks)
+	}
+	l.write(level, text, withCause(args, r.Cause)...)
+}
+
+func withCause(args []any, cause error) []any {
+	if cause == nil {
+		return args
+	}
+	return append(args, "cause", cause)
+}
+
+func (l *logObserver) commit(c Commit) {
+	args := []any{"group", c.Group, "tasks", c.Tasks, "records", c.Records, "bytes", c.Bytes, "took", c.Took}
+	if c.Err != nil {
+		l.write(slog.LevelWarn, "commit failed or its outcome is unknown", withCause(args, c.Err)...)
+		return
+	}
+	l.write(slog.LevelDebug, "commit", args...)
+}
+
+func (l *logObserver) flush(f Flush) {
+	args := []any{"rows", f.Rows, "bytes", f.Bytes, "took", f.Took}
+	if f.Err != nil {
+		l.at(f.Place, slog.LevelWarn, "flush failed; what is on disk is right, only older", withCause(args, f.Err)...)
+		return
+	}
+	l.at(f.Place, slog.LevelDebug, "flush", args...)
+}
+
+func (l *logObserver) recordError(e RecordError) {
+	level := slog.LevelWarn
+	if e.Action == "fail" {
+		level = slog.LevelError
+	}
+	l.at(e.Place, level, "record cannot be handled", "offset", e.Offset, "key", shown(e.Key), "action", e.Action,
+		"attempt", e.Attempt, "cause", e.Cause)
+}
+
+func (l *logObserver) hashMismatch(m HashMismatch) {
+	l.at(m.Place, slog.LevelWarn, "a producer hashes keys otherwise: rows of one key may be kept by several tasks",
+		"offset", m.Offset, "key", shown(m.Key), "belongs", m.Belongs, "hash", m.Hash)
+}
+
+func (l *logObserver) staleRead(s StaleRead) {
+	l.at(s.Place, slog.LevelWarn, "reads are answered from before a reset", "cause", s.Cause)
+}
+
+// shown is a key as a line has it: keys are any bytes, of any length.
+func shown(key []byte) string { return fmt.Sprintf("%.64q", key) }

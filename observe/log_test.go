@@ -1,0 +1,114 @@
+package observe_test
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tarnstream/tarn/observe"
+	"github.com/tarnstream/tarn/state"
+)
+
+var at = observe.Place{Group: "clicker", Topic: "counts", Partition: 3}
+
+// logged gives the lines that tell writes, without their times.
+func logged(tell func(observe.Observer)) []string {
+	var out bytes.Buffer
+	o := observe.Log(slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug,
+		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey {
+				return slog.Attr{}
+			}
+			return a
+		}})))
+	tell(o)
+	return strings.Split(strings.TrimSpace(out.String()), "\n")
+}
+
+// Every event is a line, at the level that an operator's filter wants.
+func TestLog_EveryEventIsALine(t *testing.T) {
+	no := errors.New("no")
+	lines := logged(func(o observe.Observer) {
+		o.RestorePlanned(observe.Restore{Place: at, Plan: state.Plan{Decision: state.Resume, Cause: "young", Position: 5, End: 9}})
+		o.RestoreDone(observe.Restore{Place: at, Outcome: state.Outcome{Position: 9, Records: 4, Took: time.Second, Unproven: true, NullKeys: 2}})
+		o.Reset(observe.Reset{Place: at, Cause: no})
+		o.Reset(observe.Reset{Place: at, Cause: no, From: 3, To: 8})
+		o.Swept(observe.Swept{Place: at, Rows: 7})
+		o.Quarantined(observe.Quarantined{Place: at, Path: "/q", Cause: no})
+		o.Commit(observe.Commit{Group: "clicker", Tasks: []int32{1, 2}, Records: 3, Bytes: 40, Took: time.Millisecond})
+		o.Commit(observe.Commit{Group: "clicker", Err: no})
+		o.Flush(observe.Flush{Place: at, Rows: 3, Bytes: 40, Took: time.Millisecond})
+		o.Flush(observe.Flush{Place: at, Err: no})
+		o.RecordError(observe.RecordError{Place: at, Offset: 8, Key: []byte("k"), Cause: no, Action: "fail", Attempt: 1})
+		o.RecordError(observe.RecordError{Place: at, Cause: no, Action: "retry", Attempt: 2})
+		o.HashMismatch(observe.HashMismatch{Place: at, Offset: 8, Key: []byte("k"), Belongs: 1, Hash: "murmur2"})
+		o.StaleRead(observe.StaleRead{Place: at, Cause: "made again"})
+	})
+	const place = "group=clicker topic=counts partition=3 "
+	require.Equal(t, []string{
+		`level=INFO msg="restore planned" ` + place + `decision=resume cause=young position=5 end=9`,
+		`level=INFO msg="table is current" ` + place + `position=9 applied=4 took=1s`,
+		`level=WARN msg="tombstones unproven: the rebuild took longer than delete.retention.ms and met holes; a deleted key may be served" ` + strings.TrimSpace(place),
+		`level=WARN msg="records with a null key skipped in the table's topic" ` + place + `records=2`,
+		`level=WARN msg="the log is not what was read before" ` + place + `error=no`,
+		`level=WARN msg="the log is not what was read before" ` + place + `error=no from=3 to=8`,
+		`level=INFO msg="rows below the log start removed" ` + place + `rows=7`,
+		`level=WARN msg="store quarantined, it will be rebuilt" ` + place + `path=/q cause=no`,
+		`level=DEBUG msg=commit group=clicker tasks="[1 2]" records=3 bytes=40 took=1ms`,
+		`level=WARN msg="commit failed or its outcome is unknown" group=clicker tasks=[] records=0 bytes=0 took=0s cause=no`,
+		`level=DEBUG msg=flush ` + place + `rows=3 bytes=40 took=1ms`,
+		`level=WARN msg="flush failed; what is on disk is right, only older" ` + place + `rows=0 bytes=0 took=0s cause=no`,
+		`level=ERROR msg="record cannot be handled" ` + place + `offset=8 key="\"k\"" action=fail attempt=1 cause=no`,
+		`level=WARN msg="record cannot be handled" ` + place + `offset=0 key="\"\"" action=retry attempt=2 cause=no`,
+		`level=WARN msg="a producer hashes keys otherwise: rows of one key may be kept by several tasks" ` + place + `offset=8 key="\"k\"" belongs=1 hash=murmur2`,
+		`level=WARN msg="reads are answered from before a reset" ` + place + `cause="made again"`,
+	}, lines)
+}
+
+func TestLog_Rebalance(t *testing.T) {
+	no := errors.New("no")
+	for kind, want := range map[string]string{
+		observe.Joined: `INFO msg="group member joined"`, observe.Assigned: `INFO msg="group member assigned"`,
+		observe.Revoked: `INFO msg="group member revoked"`, observe.Rebalancing: `INFO msg="group member rebalancing"`,
+		observe.Retry: `INFO msg="group member retry"`, observe.Left: `INFO msg="group member left"`,
+		observe.Lost: `WARN msg="group member lost"`, observe.Idle: `WARN msg="group member idle"`,
+		observe.Restarted: `WARN msg="task starts again from its checkpoint"`} {
+		lines := logged(func(o observe.Observer) {
+			o.Rebalance(observe.Rebalance{Group: "g", Member: "m", Generation: 4, Kind: kind, Tasks: []int32{1, 2}})
+		})
+		require.Equal(t, []string{"level=" + want + ` group=g member=m generation=4 tasks="[1 2]"`}, lines)
+	}
+	require.Equal(t, []string{`level=WARN msg="group member left" group=g member="" generation=0 cause=no`},
+		logged(func(o observe.Observer) { o.Rebalance(observe.Rebalance{Group: "g", Kind: observe.Left, Cause: no}) }))
+}
+
+// A long restore is a line every five seconds, with the rate since the last one; answers of a follower are none.
+func TestLog_RestoreProgressIsSeldom(t *testing.T) {
+	after := func(seconds float64, position int64) observe.Restore {
+		took := time.Duration(seconds * float64(time.Second))
+		return observe.Restore{Place: at, Outcome: state.Outcome{Position: position, End: 10_000, Took: took}}
+	}
+	lines := logged(func(o observe.Observer) {
+		o.RestorePlanned(observe.Restore{Place: at, Plan: state.Plan{Decision: state.Rebuild, End: 10_000}})
+		for i := range int64(12) { // an answer a second, 100 offsets each
+			o.RestoreProgress(after(float64(3600+i), 100*i))
+		}
+		for i := range int64(6) { // it gets stuck
+			o.RestoreProgress(after(float64(3612+i), 1100))
+		}
+		o.RestoreDone(after(3700, 10_000))
+		o.RestoreProgress(after(9000, 10_000))
+	})
+	const line = `level=INFO msg="restore goes on" group=clicker topic=counts partition=3 `
+	require.Equal(t, []string{
+		line + `position=500 end=10000 rate="100 offsets/s" remaining=1m35s`,
+		line + `position=1000 end=10000 rate="100 offsets/s" remaining=1m30s`,
+		line + `position=1100 end=10000 rate="20 offsets/s" remaining=7m25s`,
+	}, lines[1:4])
+	require.Len(t, lines, 5)
+}
