@@ -105,8 +105,10 @@ type RecordError struct {
 	Place
 	Offset int64
 	Key    []byte
-	// Cause is what the callback returned, a decoding error, or a panic.
+	// Cause is what the callback returned, a decoding error, or a panic; Kind is decode, callback, panic, too large or
+	// timestamp.
 	Cause error
+	Kind  string
 	// Action is what is done: fail, skip, retry or dead letter. Attempt counts from 1.
 	Action  string
 	Attempt int

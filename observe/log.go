@@ -11,9 +11,10 @@ import (
 // Log gives an Observer that writes every event to logger: debug for what is ordinary many times a minute (commit, flush),
 // info for what an operator follows (restore, rebalance), warn for what is mended but worth a look (resets, stale reads,
 // other hashes, records set aside), error for a record that ends the run. How far a restore has come is written every few
-// seconds at most. A Processor and a View have one of their own.
+// seconds at most, and records of one partition that do not end the run once a second. A Processor and a View have one of
+// their own.
 func Log(logger *slog.Logger) Observer {
-	l := &logObserver{log: logger, told: map[Place]told{}}
+	l := &logObserver{log: logger, told: map[Place]told{}, failed: map[Place]failed{}}
 	return Observer{
 		RestorePlanned:  l.restorePlanned,
 		RestoreProgress: l.restoreProgress,
@@ -35,6 +36,14 @@ type logObserver struct {
 
 	mu   sync.Mutex
 	told map[Place]told // the restores under way
+
+	failed map[Place]failed // inputs with records that cannot be handled
+}
+
+// failed is when a line was last written of a record of an input, and how many records have failed without one since.
+type failed struct {
+	at     time.Time
+	untold int
 }
 
 // told is where a restore stood when it was written of last. A plan does not say when it was made: took is negative until
@@ -156,12 +165,33 @@ func (l *logObserver) flush(f Flush) {
 }
 
 func (l *logObserver) recordError(e RecordError) {
-	level := slog.LevelWarn
-	if e.Action == "fail" {
-		level = slog.LevelError
+	level, untold := slog.LevelError, 0
+	if e.Action != "fail" {
+		level = slog.LevelWarn
+		var due bool
+		if untold, due = l.untold(e.Place); !due {
+			return
+		}
 	}
-	l.at(e.Place, level, "record cannot be handled", "offset", e.Offset, "key", shown(e.Key), "action", e.Action,
-		"attempt", e.Attempt, "cause", e.Cause)
+	args := []any{"offset", e.Offset, "key", shown(e.Key), "action", e.Action, "attempt", e.Attempt, "kind", e.Kind, "cause", e.Cause}
+	if untold > 0 {
+		args = append(args, "others since", untold)
+	}
+	l.at(e.Place, level, "record cannot be handled", args...)
+}
+
+// untold tells whether a line is due of a failed record, and how many failed since the last one.
+func (l *logObserver) untold(at Place) (n int, due bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f := l.failed[at]
+	if time.Since(f.at) < time.Second {
+		f.untold++
+		l.failed[at] = f
+		return 0, false
+	}
+	l.failed[at] = failed{at: time.Now()}
+	return f.untold, true
 }
 
 func (l *logObserver) hashMismatch(m HashMismatch) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/tarnstream/tarn/internal/bubbletest"
 	"github.com/tarnstream/tarn/observe"
 	"github.com/tarnstream/tarn/state"
 )
@@ -44,8 +45,8 @@ func TestLog_EveryEventIsALine(t *testing.T) {
 		o.Commit(observe.Commit{Group: "clicker", Err: no})
 		o.Flush(observe.Flush{Place: at, Rows: 3, Bytes: 40, Took: time.Millisecond})
 		o.Flush(observe.Flush{Place: at, Err: no})
-		o.RecordError(observe.RecordError{Place: at, Offset: 8, Key: []byte("k"), Cause: no, Action: "fail", Attempt: 1})
-		o.RecordError(observe.RecordError{Place: at, Cause: no, Action: "retry", Attempt: 2})
+		o.RecordError(observe.RecordError{Place: at, Offset: 8, Key: []byte("k"), Cause: no, Kind: "panic", Action: "fail", Attempt: 1})
+		o.RecordError(observe.RecordError{Place: at, Cause: no, Kind: "decode", Action: "retry", Attempt: 2})
 		o.HashMismatch(observe.HashMismatch{Place: at, Offset: 8, Key: []byte("k"), Belongs: 1, Hash: "murmur2"})
 		o.StaleRead(observe.StaleRead{Place: at, Cause: "made again"})
 	})
@@ -63,8 +64,8 @@ func TestLog_EveryEventIsALine(t *testing.T) {
 		`level=WARN msg="commit failed or its outcome is unknown" group=clicker tasks=[] records=0 bytes=0 took=0s cause=no`,
 		`level=DEBUG msg=flush ` + place + `rows=3 bytes=40 took=1ms`,
 		`level=WARN msg="flush failed; what is on disk is right, only older" ` + place + `rows=0 bytes=0 took=0s cause=no`,
-		`level=ERROR msg="record cannot be handled" ` + place + `offset=8 key="\"k\"" action=fail attempt=1 cause=no`,
-		`level=WARN msg="record cannot be handled" ` + place + `offset=0 key="\"\"" action=retry attempt=2 cause=no`,
+		`level=ERROR msg="record cannot be handled" ` + place + `offset=8 key="\"k\"" action=fail attempt=1 kind=panic cause=no`,
+		`level=WARN msg="record cannot be handled" ` + place + `offset=0 key="\"\"" action=retry attempt=2 kind=decode cause=no`,
 		`level=WARN msg="a producer hashes keys otherwise: rows of one key may be kept by several tasks" ` + place + `offset=8 key="\"k\"" belongs=1 hash=murmur2`,
 		`level=WARN msg="reads are answered from before a reset" ` + place + `cause="made again"`,
 	}, lines)
@@ -111,4 +112,26 @@ func TestLog_RestoreProgressIsSeldom(t *testing.T) {
 		line + `position=1100 end=10000 rate="20 offsets/s" remaining=7m25s`,
 	}, lines[1:4])
 	require.Len(t, lines, 5)
+}
+
+// An input whose records all fail is a line a second, which says how many others there were; what ends the run is always a line.
+func TestLog_FailedRecordsAreALineASecond(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
+		lines := logged(func(o observe.Observer) {
+			skip := observe.RecordError{Place: at, Cause: errors.New("no"), Action: "skip"}
+			for range 25 { // in five seconds
+				o.RecordError(skip)
+				time.Sleep(200 * time.Millisecond)
+			}
+			skip.Partition++
+			o.RecordError(skip)
+			skip.Action = "fail"
+			o.RecordError(skip)
+		})
+		require.Len(t, lines, 5+2)
+		require.NotContains(t, lines[0], "others")
+		for _, line := range lines[1:5] {
+			require.Contains(t, line, `"others since"=4`)
+		}
+	})
 }

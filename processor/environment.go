@@ -39,6 +39,8 @@ type environment struct {
 // counters are what Stats tells; they live as long as the Processor.
 type counters struct {
 	records, nulls, restored, commits, flushes atomic.Int64
+	// retries counts further attempts at records, skipped and deadLetters the records that were passed.
+	retries, skipped, deadLetters atomic.Int64
 }
 
 // place names a partition in events.

@@ -16,6 +16,7 @@ type input struct {
 	loop     bool
 	call     func(*scope.Frame) error
 	onDelete func(*scope.Frame) error // nil: null values are skipped
+	onError  *scope.ErrorPolicy
 	cursor   *kafka.Cursor
 	position int64
 	// committed is the position that the group has in Kafka, 0 where none is known. The committer moves it.

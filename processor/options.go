@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"github.com/tarnstream/tarn/internal/kafka"
+	"github.com/tarnstream/tarn/internal/scope"
 	"github.com/tarnstream/tarn/observe"
+	"github.com/tarnstream/tarn/topology"
 )
 
 // Option sets one thing of a Processor, View, Emitter or CreateTopics. Options that mean nothing to one of them are
@@ -63,6 +65,15 @@ func LayerBytes(n int) Option { return func(c *config) { c.layerBytes = n } }
 // FromLatest makes inputs without committed offsets begin at their end instead of at their earliest record.
 func FromLatest() Option { return func(c *config) { c.fromLatest = true } }
 
+// Inputs sets what holds for every Input and Loop of the group whose own options say nothing else; see package policy.
+func Inputs(options ...topology.InputOption) Option {
+	return func(c *config) {
+		for _, o := range options {
+			o(&c.inputs)
+		}
+	}
+}
+
 // RecreateTables allows a table's topic that is missing to be created although the group has committed offsets or state
 // on disk: the table then starts empty. Without it that is a *MissingTableError.
 func RecreateTables() Option { return func(c *config) { c.recreate = true } }
@@ -83,6 +94,7 @@ type config struct {
 	layerBytes     int
 	fromLatest     bool
 	recreate       bool
+	inputs         scope.Input        // what Inputs said
 	observers      []observe.Observer // the user's
 	observe        observe.Observer   // the log and all of them
 }
@@ -116,5 +128,9 @@ func (c *config) check(needDir bool) error {
 	fault(c.startTimeout <= 0, "start timeout %v is not positive", c.startTimeout)
 	fault(c.stopTimeout <= 0, "stop timeout %v is not positive", c.stopTimeout)
 	fault(c.layerBytes <= 0, "layer bytes %d is not positive", c.layerBytes)
+	fault(c.inputs.OnDelete != nil, "Inputs: OnDelete belongs to one input")
+	for _, f := range c.inputs.Faults {
+		fault(true, "Inputs: %s", f)
+	}
 	return errors.Join(faults...)
 }

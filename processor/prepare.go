@@ -76,7 +76,8 @@ func (t *task) openInputs(ctx context.Context) error {
 		return fmt.Errorf("processor: group %s: committed offsets: %w", t.env.group.Name, err)
 	}
 	for _, in := range t.env.group.Inputs {
-		i := &input{topic: in.Name, loop: in.Loop, call: in.Call, onDelete: in.OnDelete, cursor: t.env.reader.Open(in.Name, t.partition, t.wake)}
+		i := &input{topic: in.Name, loop: in.Loop, call: in.Call, onDelete: in.OnDelete, onError: t.env.conf.onError(&in),
+			cursor: t.env.reader.Open(in.Name, t.partition, t.wake)}
 		t.inputs = append(t.inputs, i)
 		position := state.UnknownOffset
 		if o, ok := committed[in.Name][t.partition]; ok {

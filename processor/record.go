@@ -11,7 +11,9 @@ type RecordError struct {
 	Partition int32
 	Offset    int64
 	Key       []byte // nil for a null key
-	Cause     error
+	// Attempts is how often it was tried.
+	Attempts int
+	Cause    error
 }
 
 func (e *RecordError) Error() string {

@@ -56,6 +56,7 @@ type task struct {
 	frame  *scope.Frame
 	cells  []*cell
 	inputs []*input
+	failed failure
 }
 
 // The states of a task, as Stats names them.
@@ -128,6 +129,7 @@ func (t *task) live(ctx context.Context, before <-chan struct{}) error {
 	}
 	t.state.Store(taskRunning)
 	t.env.tasks.ran()
+	defer t.failed.forget()
 	return t.loop(ctx)
 }
 
@@ -184,7 +186,7 @@ func (t *task) step(ctx context.Context) (bool, error) {
 		if t.attention.Load() || n > 0 && t.full() {
 			return true, nil
 		}
-		if err := t.handle(in); err != nil {
+		if passed, err := t.handle(in); err != nil || !passed {
 			return true, err
 		}
 	}
@@ -194,8 +196,12 @@ func (t *task) step(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
-// pick gives the input whose next record is the oldest among those at hand.
+// pick gives the input whose next record is the oldest among those at hand. While a record waits for another attempt it is
+// that record's, once the wait is over: neither the order of its partition nor that of the inputs is left for it.
 func (t *task) pick() (*input, error) {
+	if t.failed.in != nil {
+		return t.failed.due(), nil
+	}
 	var oldest *input
 	for _, in := range t.inputs {
 		moved, err := in.fill()
@@ -212,20 +218,23 @@ func (t *task) pick() (*input, error) {
 	return oldest, nil
 }
 
-func (t *task) handle(in *input) error {
+// handle handles the input's record in hand. It is not passed when it has to wait for another attempt.
+func (t *task) handle(in *input) (passed bool, err error) {
 	r := in.peek()
 	if r.Value == nil && in.onDelete == nil {
 		t.env.count.nulls.Add(1)
 	} else if err := t.call(in, r); err != nil {
-		return &RecordError{Group: t.env.group.Name, Topic: in.topic, Partition: t.partition, Offset: r.Offset,
-			Key: cloneBytes(r.Key), Cause: err}
+		if passed, err := t.fail(in, err); err != nil || !passed {
+			return false, err
+		}
 	}
+	t.failed.attempts = 0
 	in.done()
 	t.env.count.records.Add(1)
 	if !t.worked.Load() {
 		t.worked.Store(true)
 	}
-	return nil
+	return true, nil
 }
 
 // call runs the user's callback; a panic becomes an error with its stack.

@@ -81,10 +81,24 @@ func Define(name string, edges ...Edge) (*Group, error) {
 		faults = append(faults, Fault{Edge: "group", Reason: "there is no Input"})
 	}
 	faults = append(faults, hashFaults(&g.group)...)
+	faults = append(faults, letterFaults(&g.group)...)
 	if len(faults) > 0 {
 		return nil, &DefineError{Group: name, Faults: faults}
 	}
 	return g, nil
+}
+
+// letterFaults looks for dead letters that an input's own policy sends to where the group reads or keeps a table.
+func letterFaults(g *scope.Group) (faults []Fault) {
+	for _, in := range g.Inputs {
+		if in.OnError == nil {
+			continue
+		}
+		if reason := g.LetterFault(in.OnError); reason != "" {
+			faults = append(faults, Fault{Edge: fmt.Sprintf("%s(%s)", in.Kind(), in.Name), Reason: reason})
+		}
+	}
+	return faults
 }
 
 func hasInput(edges []Edge) bool {
@@ -107,7 +121,7 @@ func (e Edge) check(i int, used map[string]string) (where string, bad []string) 
 	topic := e.handle.Name()
 	where = fmt.Sprintf("%s(%s)", e.kind, topic)
 	bad = append(bad, e.faults...)
-	if reason := nameFault(topic); reason != "" {
+	if reason := scope.NameFault(topic); reason != "" {
 		bad = append(bad, reason)
 	}
 	if n := e.handle.Spec().Partitions; n < 0 {
@@ -119,28 +133,6 @@ func (e Edge) check(i int, used map[string]string) (where string, bad []string) 
 		used[topic] = where
 	}
 	return where, bad
-}
-
-// nameFault tells what Kafka would refuse in a topic's name (org.apache.kafka.common.internals.Topic).
-func nameFault(name string) string {
-	switch {
-	case name == "":
-		return "the topic's name is empty"
-	case name == "." || name == "..":
-		return "Kafka refuses this topic name"
-	case len(name) > 249:
-		return fmt.Sprintf("the topic's name has %d bytes, Kafka takes 249", len(name))
-	}
-	bad := strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '_' || r == '-' {
-			return -1
-		}
-		return r
-	}, name)
-	if bad != "" {
-		return fmt.Sprintf("the topic's name has characters Kafka refuses: %q", bad)
-	}
-	return ""
 }
 
 // Fault is one thing wrong with a description and the edge it stands at.

@@ -14,7 +14,7 @@ type Handle interface {
 }
 
 // TopicOption says how a handle's topic is made where tarn creates it.
-type TopicOption func(*scope.Topic)
+type TopicOption = scope.TopicOption
 
 // Partitions asks for n partitions. Without it a table gets as many as the group's inputs, and so do outputs and loops.
 // A topic that exists with another number is an error at start.

@@ -2,21 +2,15 @@ package topology
 
 import "github.com/tarnstream/tarn/internal/scope"
 
-// InputOption says how an Input or a Loop treats its records.
-type InputOption func(*inputEdge)
-
-// inputEdge is an Input or a Loop while its options are applied.
-type inputEdge struct {
-	scope.Input
-	faults []string
-}
+// InputOption says how an Input or a Loop treats its records. Package policy has more of them.
+type InputOption = scope.InputOption
 
 // OnDelete hands records with a null value to fn, in their place among the others of the partition, instead of skipping
 // them. The record's key may be null too; see HasKey.
 func OnDelete(fn func(ctx *Context) error) InputOption {
-	return func(in *inputEdge) {
+	return func(in *scope.Input) {
 		if fn == nil {
-			in.faults = append(in.faults, "the callback of OnDelete is nil")
+			in.Faults = append(in.Faults, "the callback of OnDelete is nil")
 			return
 		}
 		in.OnDelete = func(f *scope.Frame) error { return fn(contextOf(f)) }
@@ -29,9 +23,9 @@ func Input[T any](s *Stream[T], fn Callback[T], options ...InputOption) Edge {
 	if s == nil {
 		return Edge{kind: "Input"}
 	}
-	in := newInputEdge(s, fn, options)
-	return Edge{kind: "Input", handle: s, faults: in.faults,
-		add: func(g *scope.Group) { g.Inputs = append(g.Inputs, in.Input) }}
+	in := newInput(s, fn, options)
+	return Edge{kind: "Input", handle: s, faults: in.Faults,
+		add: func(g *scope.Group) { g.Inputs = append(g.Inputs, in) }}
 }
 
 // Loop makes a stream the group's own: its callbacks emit to it, as to an Output, and fn is called for each of its
@@ -48,15 +42,15 @@ func Loop[T any](s *Stream[T], fn Callback[T], options ...InputOption) Edge {
 	if s == nil {
 		return Edge{kind: "Loop"}
 	}
-	in := newInputEdge(s, fn, options)
+	in := newInput(s, fn, options)
 	in.Loop = true
-	return Edge{kind: "Loop", handle: s, faults: in.faults, add: func(g *scope.Group) {
-		g.Inputs = append(g.Inputs, in.Input)
+	return Edge{kind: "Loop", handle: s, faults: in.Faults, add: func(g *scope.Group) {
+		g.Inputs = append(g.Inputs, in)
 		g.Outputs = append(g.Outputs, scope.Output{Topic: s.topic, Loop: true})
 	}}
 }
 
-func newInputEdge[T any](s *Stream[T], fn Callback[T], options []InputOption) inputEdge {
+func newInput[T any](s *Stream[T], fn Callback[T], options []InputOption) scope.Input {
 	call := func(f *scope.Frame) error {
 		v, err := s.codec.Decode(f.Record().Value)
 		if err != nil {
@@ -64,9 +58,9 @@ func newInputEdge[T any](s *Stream[T], fn Callback[T], options []InputOption) in
 		}
 		return fn(contextOf(f), v)
 	}
-	in := inputEdge{Input: scope.Input{Topic: s.topic, Call: call}, faults: codecFault(s.codec)}
+	in := scope.Input{Topic: s.topic, Call: call, Faults: codecFault(s.codec)}
 	if fn == nil {
-		in.faults = append(in.faults, "the callback is nil")
+		in.Faults = append(in.Faults, "the callback is nil")
 	}
 	for _, o := range options {
 		o(&in)

@@ -10,7 +10,7 @@ import (
 var layers = [][]string{
 	{"internal/invariant", "internal/task", "internal/lint", "codec"},
 	{"internal/scope", "internal/ldb", "internal/bubbletest"},
-	{"topology", "state"},
+	{"topology", "state", "policy"},
 	{"internal/kafka", "observe", "state/statetest", "devbroker"},
 	{"processor"},
 	{"streamtest"},

@@ -58,6 +58,8 @@ type Frame struct {
 
 	task, partitions int32   // 0 partitions: not said
 	walks            []*walk // open ones of the record in hand
+
+	trouble error // of what lies below the tables
 }
 
 // Layers are the tables' overlays, in the group's order.
@@ -70,7 +72,7 @@ func (f *Frame) Record() *Record { return &f.record }
 func (f *Frame) SetOutputLimit(output, bytes int) { f.limits[output] = bytes }
 
 // Run takes a record in hand and calls fn. When fn returns nil everything it wrote enters the open layer; after an
-// error or a panic nothing of it stays, and the panic goes on.
+// error, a panic or Trouble nothing of it stays, and the panic goes on.
 func (f *Frame) Run(r Record, fn func(*Frame) error) error {
 	f.record, f.inside = r, true
 	done := false
@@ -83,6 +85,9 @@ func (f *Frame) Run(r Record, fn func(*Frame) error) error {
 	}()
 	if err := fn(f); err != nil {
 		return err
+	}
+	if f.trouble != nil {
+		return f.trouble
 	}
 	done = true
 	f.accept()

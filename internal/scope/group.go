@@ -2,6 +2,9 @@ package scope
 
 import "context"
 
+// TopicOption says how a topic is made where tarn creates it.
+type TopicOption func(*Topic)
+
 // Topic is what a handle says of its topic.
 type Topic struct {
 	Name        string
@@ -20,6 +23,10 @@ type Input struct {
 	Loop     bool // the group's own: it is an Output, too
 	Call     func(*Frame) error
 	OnDelete func(*Frame) error
+	// OnError is nil where the group's policy holds.
+	OnError *ErrorPolicy
+	// Faults are what is wrong with the options; none is left after Define.
+	Faults []string
 }
 
 // Table is one table the group keeps. NewOverlay makes a task's overlay over what lies below.
@@ -108,7 +115,7 @@ type Record struct {
 func NewFrame(ctx context.Context, g *Group, below Backing) *Frame {
 	f := &Frame{Context: ctx, group: g, limits: make([]int, len(g.Outputs))}
 	for i, t := range g.Tables {
-		f.layers = append(f.layers, t.NewOverlay(i, below))
+		f.layers = append(f.layers, t.NewOverlay(i, &guard{below, f}))
 	}
 	return f
 }

@@ -22,7 +22,12 @@ type ReadBacking interface {
 }
 
 // SetReads gives the frame what stands behind the group's Reads, in their order.
-func (f *Frame) SetReads(reads []ReadBacking) { f.reads = reads }
+func (f *Frame) SetReads(reads []ReadBacking) {
+	f.reads = make([]ReadBacking, len(reads))
+	for i, r := range reads {
+		f.reads[i] = &guardedRead{below: r, frame: f}
+	}
+}
 
 // Read finds what stands behind the handle of a table that is only read.
 func (f *Frame) Read(t *Topic) (*Read, ReadBacking, error) {

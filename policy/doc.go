@@ -1,0 +1,7 @@
+// Package policy holds choices about a group's inputs: what is done about a record that cannot be handled.
+//
+// A choice stands at one Input, or holds for every input of the group that does not make its own:
+//
+//	topology.Input(orders, onOrder, policy.OnError(policy.Retry(policy.Backoff{Attempts: 5}, policy.Skip())))
+//	processor.New(group, processor.Inputs(policy.OnError(policy.Skip())))
+package policy

@@ -1,0 +1,66 @@
+package processor
+
+import (
+	"encoding/binary"
+	"fmt"
+	"log/slog"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tarnstream/tarn/internal/scope"
+	"github.com/tarnstream/tarn/state"
+)
+
+// counterCoder is a table of counts without the public handles' way to it.
+type counterCoder struct{}
+
+func (counterCoder) Encode(dst []byte, v int64) ([]byte, error) {
+	return binary.BigEndian.AppendUint64(dst, uint64(v)), nil
+}
+
+func (counterCoder) Decode(b []byte) (int64, error) { return int64(binary.BigEndian.Uint64(b)), nil }
+
+// countingTask is a task that counts records by key, as it is between two commits, with n keys at hand again and again.
+func countingTask(tb testing.TB, n int) (*task, *input) {
+	handle := new(int)
+	g := &scope.Group{Name: "g", Tables: []scope.Table{{Topic: scope.Topic{Name: "counts", Handle: handle},
+		NewOverlay: func(i int, below scope.Backing) scope.Layer {
+			return scope.NewOverlay("counts", i, counterCoder{}, below)
+		}}}}
+	t := newTask(&environment{group: g, count: &counters{}, conf: config{layerBytes: 1 << 30}, log: slog.New(slog.DiscardHandler)}, 0)
+	t.cells = []*cell{newCell("counts", 0, newMemory())}
+	t.frame = scope.NewFrame(tb.Context(), g, t)
+	in := &input{topic: "clicks", onError: &scope.ErrorPolicy{}, call: func(f *scope.Frame) error {
+		o, err := scope.Of[int64](f, handle, "counts")
+		if err != nil {
+			return err
+		}
+		key := f.Record().Key
+		v, _, err := o.Get(key)
+		if err != nil {
+			return err
+		}
+		return o.Set(key, v+1, f.Record().Timestamp)
+	}}
+	for i := range n {
+		in.chunk.Records = append(in.chunk.Records, state.Record{Key: fmt.Appendf(nil, "user-%d", i), Value: []byte("x"), Offset: int64(i)})
+	}
+	return t, in
+}
+
+// BenchmarkHandle is a record's way through a task: its callback with a Get and a Set, and its policy.
+func BenchmarkHandle(b *testing.B) {
+	t, in := countingTask(b, 1000)
+	records := in.chunk.Records
+	b.ReportAllocs()
+	for b.Loop() {
+		for in.at, in.chunk.Records = 0, records; in.more(); {
+			if _, err := t.handle(in); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/record")
+	require.Zero(b, t.env.count.skipped.Load())
+}
