@@ -67,6 +67,15 @@ func TestR70_Follow(t *testing.T) {
 		<-b.ready
 		b.requireReset("truncated and grew again")
 	})
+	follow(t, "R70_NothingWasWrong", func(t *testing.T, b *bench) {
+		b.log.OnFetch(func(position int64, rs state.Records, err error) (state.Records, error) {
+			b.log.OnFetch(nil)
+			return state.Records{}, &state.OutOfRangeError{Topic: "table", Position: position}
+		})
+		<-b.ready // whoever was told of the doubt is told of its end
+		require.Len(t, b.resets, 1)
+		require.Len(t, b.plans, 1, "not rebuilt")
+	})
 	follow(t, "R06_KnownCurrentWhileIdle", func(t *testing.T, b *bench) {
 		time.Sleep(180 * time.Minute)
 		cp, _ := b.s.Checkpoint()

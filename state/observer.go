@@ -10,7 +10,7 @@ type Observer struct {
 	Reset func(error)
 	// Swept is called when a rise of the log start removed rows.
 	Swept func(rows int)
-	// Ready is called when the end is reached; while following, again after each rebuild.
+	// Ready is called when the end is reached; while following, again after each Reset and each rebuild.
 	Ready func(Outcome)
 	// Quarantined is called when a generation was set aside at path, "" when there was none to set aside. It is a
 	// store's event: see Options.Observer.

@@ -158,9 +158,10 @@ func (r *restorer) failure(err error) error {
 	return fmt.Errorf("state: restore %s/%d at %d: %w", r.topic, r.partition, r.cp.Position, err)
 }
 
-// onOutOfRange lists the bounds; when it happens again without progress in between, after a wait (R54).
+// onOutOfRange lists the bounds; when it happens again without progress in between, after a wait (R54). The end is to be
+// reached anew, whatever the bounds say, so that whoever was told of the doubt is told of its end.
 func (r *restorer) onOutOfRange(position int64) command {
-	r.lost, r.checking, r.waiting = true, -1, time.Time{}
+	r.lost, r.reached, r.checking, r.waiting = true, false, -1, time.Time{}
 	err := &OutOfRangeError{Topic: r.topic, Partition: r.partition, Position: position}
 	r.resets++
 	if r.resets == 1 {
