@@ -14,8 +14,8 @@ import (
 // our tasks away. Membership reports it as the cause of a loss and joins again by itself.
 var ErrSessionExpired = errors.New("kafka: no heartbeat was answered within the session time-out")
 
-// PartitionCountError ends Run: an input's partition count is not what it was when Run began, or differs between inputs
-// that must be co-partitioned. Keys live elsewhere than the tables expect; the caller repartitions or restores the count.
+// PartitionCountError ends Run: the partition count of an input, or of a topic that is to stay as it was, is not what it
+// was when Run began, or it differs between inputs that must be co-partitioned. Keys live elsewhere than the tables expect; the caller repartitions or restores the count.
 type PartitionCountError struct {
 	Topic   string
 	Was, Is int32
@@ -32,6 +32,8 @@ type MembershipConfig struct {
 	InstanceID string
 	// Topics are the inputs, all co-partitioned. A task is a partition number of all of them.
 	Topics []string
+	// Fixed are the partition counts of other topics that must stay as they are. Optional.
+	Fixed map[string]int32
 	// SessionTimeout is how long the group waits for a silent member; default 10 s.
 	SessionTimeout time.Duration
 	// RebalanceTimeout is how long the group waits for members to join again, and how long a Revoked may take; default 60 s.

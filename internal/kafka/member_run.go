@@ -3,6 +3,8 @@ package kafka
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/tarnstream/tarn/internal/task"
@@ -215,6 +217,14 @@ func (r *memberRun) report(ctx context.Context, in memberIn) {
 
 // watch looks at the partition counts now and then.
 func (r *memberRun) watch(ctx context.Context, tasks int32) error {
+	counts := maps.Clone(r.m.cfg.Fixed)
+	if counts == nil {
+		counts = map[string]int32{}
+	}
+	for _, name := range r.m.cfg.Topics {
+		counts[name] = tasks
+	}
+	names := slices.Sorted(maps.Keys(counts))
 	tick := time.NewTicker(r.m.cfg.MetadataInterval)
 	defer tick.Stop()
 	for {
@@ -223,13 +233,13 @@ func (r *memberRun) watch(ctx context.Context, tasks int32) error {
 		case <-ctx.Done():
 			return nil
 		}
-		found, err := r.m.client.Refresh(ctx, r.m.cfg.Topics...)
+		found, err := r.m.client.Refresh(ctx, names...)
 		if err != nil {
 			continue // the other goroutines see and say that the broker does not answer
 		}
-		for _, name := range r.m.cfg.Topics {
-			if t := found[name]; t.Err == nil && t.Name != "" && int32(len(t.Partitions)) != tasks {
-				r.report(ctx, memberIn{op: evStop, err: &PartitionCountError{Topic: name, Was: tasks, Is: int32(len(t.Partitions))}})
+		for _, name := range names {
+			if t := found[name]; t.Err == nil && t.Name != "" && int32(len(t.Partitions)) != counts[name] {
+				r.report(ctx, memberIn{op: evStop, err: &PartitionCountError{Topic: name, Was: counts[name], Is: int32(len(t.Partitions))}})
 				return nil
 			}
 		}
