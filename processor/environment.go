@@ -24,14 +24,17 @@ type environment struct {
 	tasks  *tasks
 	commit *committer
 	flush  *flusher
+	// lookups are the looked-up tables, for all tasks.
+	lookups lookups
 	// fail ends the run with an error; the first counts.
 	fail func(error)
 
-	restoring  chan struct{}  // a slot for each restore that may run at a time
-	taskCount  int32          // partitions of the inputs
-	partitions []int32        // of each output
-	limits     map[string]int // bytes a record may have, by topic written
-	written    []string       // the tables' and outputs' topics
+	restoring      chan struct{}  // a slot for each restore that may run at a time
+	taskCount      int32          // partitions of the inputs
+	partitions     []int32        // of each output
+	readPartitions []int32        // of each table that is only read
+	limits         map[string]int // bytes a record may have, by topic written
+	written        []string       // the tables' and outputs' topics
 
 	count *counters
 }
@@ -54,6 +57,9 @@ func (e *environment) topicNames() []string {
 		if !in.Loop { // a loop is among those written
 			names = append(names, in.Name)
 		}
+	}
+	for _, r := range e.group.Reads {
+		names = append(names, r.Name)
 	}
 	return append(names, e.written...)
 }

@@ -3,7 +3,10 @@ package processor
 import (
 	"errors"
 	"fmt"
+	"slices"
 
+	"github.com/tarnstream/tarn/codec"
+	"github.com/tarnstream/tarn/internal/scope"
 	"github.com/tarnstream/tarn/topology"
 )
 
@@ -21,34 +24,52 @@ func (e *NotLocalError) Error() string {
 	return fmt.Sprintf("processor: table %s: key %.64q is in partition %d, which is not kept here", e.Table, e.Key, e.Partition)
 }
 
-// Get reads a row of a table that p's group keeps, as it is committed in Kafka. ok is false for an absent key.
-// Errors: ErrNotReady while the partition is being restored, *NotLocalError for a partition of another process, the
-// codec's own, or trouble with the disk.
-func Get[T any](p *Processor, table *topology.Table[T], key string) (value T, ok bool, err error) {
-	index, ts := -1, p.tasks()
-	for i, t := range p.group.Description().Tables {
-		if t.Handle == any(table) {
-			index = i
-		}
-	}
-	if index < 0 {
-		return value, false, fmt.Errorf("processor: group %s does not keep table %s", p.group.Name(), table.Name())
-	}
-	if ts == nil {
-		return value, false, ErrNotReady
-	}
-	partition := table.Spec().Hash.Partition(bytesOf(key), ts.env.taskCount)
-	t := ts.get(partition)
-	if t == nil {
-		return value, false, &NotLocalError{Table: table.Name(), Key: key, Partition: partition}
-	}
-	if t.state.Load() != taskRunning {
-		return value, false, ErrNotReady
-	}
-	data, ok, err := t.cells[index].read(key, false)
+// table is a handle of a table of T: a *topology.Table or a *topology.ReadTable.
+type table[T any] interface {
+	topology.Handle
+	Codec() codec.Codec[T]
+	Table()
+}
+
+// Get reads a row of a table that p's group keeps, joins or looks up, as it is committed in Kafka. ok is false for an
+// absent key. Of a table that is being rebuilt after a reset it gives what was there before, see Observer.StaleRead.
+// Errors: ErrNotReady while the partition is being restored, *NotLocalError for a partition of another process (a table
+// that is looked up has none), the codec's own, or trouble with the disk.
+func Get[T any](p *Processor, table table[T], key string) (value T, ok bool, err error) {
+	data, ok, err := p.row(table.Spec(), key)
 	if err != nil || !ok {
 		return value, false, err
 	}
 	value, err = table.Codec().Decode(data)
 	return value, err == nil, err
+}
+
+// row reads from whatever has the key's partition now.
+func (p *Processor) row(topic scope.Topic, key string) ([]byte, bool, error) {
+	g, ts := p.group.Description(), p.tasks()
+	kept := slices.IndexFunc(g.Tables, func(t scope.Table) bool { return t.Handle == topic.Handle })
+	read := slices.IndexFunc(g.Reads, func(r scope.Read) bool { return r.Handle == topic.Handle })
+	switch {
+	case kept < 0 && read < 0:
+		return nil, false, fmt.Errorf("processor: group %s neither keeps nor reads table %s", g.Name, topic.Name)
+	case ts == nil:
+		return nil, false, ErrNotReady
+	case read >= 0 && g.Reads[read].Lookup:
+		l := ts.env.lookups.of(&g.Reads[read])
+		if !l.isCurrent() {
+			return nil, false, ErrNotReady
+		}
+		return l.Get(bytesOf(key))
+	}
+	partition := topic.Hash.Partition(bytesOf(key), ts.env.taskCount)
+	t := ts.get(partition)
+	switch {
+	case t == nil:
+		return nil, false, &NotLocalError{Table: topic.Name, Key: key, Partition: partition}
+	case t.state.Load() != taskRunning:
+		return nil, false, ErrNotReady
+	case kept >= 0:
+		return t.cells[kept].read(key, false)
+	}
+	return t.reads()[read].Get(bytesOf(key))
 }

@@ -78,6 +78,10 @@ func Inputs(options ...topology.InputOption) Option {
 // on disk: the table then starts empty. Without it that is a *MissingTableError.
 func RecreateTables() Option { return func(c *config) { c.recreate = true } }
 
+// AwaitTopics makes a start wait for topics of inputs, of joined and of looked-up tables that are missing, for as long as
+// Run's context lives, and say so in the log. Without it a missing one ends Run with a *TopicsError.
+func AwaitTopics() Option { return func(c *config) { c.awaitTopics = true } }
+
 // ViewName sets the folder of a view below StateDir/views. The default is the table's name. Two views of one table on
 // one state directory need two names.
 func ViewName(name string) Option { return func(c *config) { c.viewName = name } }
@@ -94,6 +98,7 @@ type config struct {
 	layerBytes     int
 	fromLatest     bool
 	recreate       bool
+	awaitTopics    bool
 	inputs         scope.Input        // what Inputs said
 	observers      []observe.Observer // the user's
 	observe        observe.Observer   // the log and all of them

@@ -14,11 +14,15 @@ func (t *task) prepare(life, starting context.Context) error {
 	if err := t.restore(starting); err != nil {
 		return err
 	}
+	if err := t.env.lookups.current(starting); err != nil {
+		return err
+	}
 	if err := t.openInputs(starting); err != nil {
 		return err
 	}
 	t.frame = scope.NewFrame(life, t.env.group, t)
 	t.frame.SetTask(t.partition, t.env.taskCount)
+	t.frame.SetReads(t.reads())
 	for i, l := range t.frame.Layers() {
 		l.SetLimit(t.env.limits[t.env.group.Tables[i].Name])
 	}
@@ -28,7 +32,8 @@ func (t *task) prepare(life, starting context.Context) error {
 	return nil
 }
 
-// restore opens each table's store and reads its topic to the end. A bounded number of tasks does so at a time.
+// restore opens each table's store, the joined ones' too, and reads its topic to the end. A bounded number of tasks does so
+// at a time.
 func (t *task) restore(ctx context.Context) error {
 	select {
 	case t.env.restoring <- struct{}{}:
@@ -41,7 +46,38 @@ func (t *task) restore(ctx context.Context) error {
 			return fmt.Errorf("processor: group %s: restore %s/%d: %w", t.env.group.Name, table.Name, t.partition, err)
 		}
 	}
+	return t.join(ctx)
+}
+
+// join follows the joined tables and waits until they are current.
+func (t *task) join(ctx context.Context) error {
+	for i := range t.env.group.Reads {
+		if read := &t.env.group.Reads[i]; !read.Lookup {
+			f := newFollower(t.env, read, t.partition, t.nudge)
+			t.joins = append(t.joins, f)
+			f.start(t.env.tasks.workers, nil)
+		}
+	}
+	for _, f := range t.joins {
+		if err := f.current(ctx); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// reads gives what stands behind the tables that are only read, in the group's order.
+func (t *task) reads() []scope.ReadBacking {
+	var out []scope.ReadBacking
+	joins := t.joins
+	for i := range t.env.group.Reads {
+		if read := &t.env.group.Reads[i]; read.Lookup {
+			out = append(out, t.env.lookups.of(read))
+		} else {
+			out, joins = append(out, joins[0]), joins[1:]
+		}
+	}
+	return out
 }
 
 func (t *task) restoreTable(ctx context.Context, table string) error {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -37,12 +38,10 @@ func New(group *topology.Group, options ...Option) (*Processor, error) {
 	if group == nil {
 		return nil, errors.New("processor: the group is nil")
 	}
-	conf, err := configure(len(group.Description().Tables) > 0, options)
+	d := group.Description()
+	conf, err := configure(len(d.Tables)+len(d.Reads) > 0, options)
 	if err != nil {
 		return nil, err
-	}
-	if reads := group.Description().Reads; len(reads) > 0 {
-		return nil, fmt.Errorf("processor: group %s: tables that are only read, as %s, cannot be run yet", group.Name(), reads[0].Name)
 	}
 	return &Processor{group: group, conf: conf, ready: make(chan struct{})}, nil
 }
@@ -95,8 +94,14 @@ func (p *Processor) prepare(ctx context.Context) (env *environment, err error) {
 	}
 	starting, cancel := context.WithTimeout(ctx, p.conf.startTimeout)
 	defer cancel()
-	if err = env.client.Connect(starting, g.Inputs[0].Name); err == nil {
-		err = checkTopics(starting, env)
+	err = env.client.Connect(starting, g.Inputs[0].Name)
+	if err == nil && p.conf.awaitTopics {
+		err = awaitTopics(ctx, env)
+	}
+	if err == nil {
+		checking, cancel := context.WithTimeout(ctx, p.conf.startTimeout)
+		defer cancel()
+		err = checkTopics(checking, env)
 	}
 	if err != nil {
 		env.close()
@@ -136,12 +141,13 @@ func (e *environment) run(ctx context.Context, p *Processor) error {
 	e.commit, e.flush = newCommitter(e), newFlusher(e)
 	workers := worker.New(parts.Context())
 	e.tasks = newTasks(e, workers, p.ready)
+	e.lookups = newLookups(e)
 	p.setRunning(e.tasks)
 	defer p.setRunning(nil)
 	e.member = e.client.NewMembership(e.membershipConfig())
 	part := func(name string, run func(context.Context) error) {
 		parts.Go(name, func(ctx context.Context) error {
-			if err := run(ctx); err != nil && ctx.Err() == nil {
+			if err := guarded(func() error { return run(ctx) }); err != nil && ctx.Err() == nil {
 				e.fail(fmt.Errorf("%s: %w", name, err))
 			}
 			return nil
@@ -151,6 +157,7 @@ func (e *environment) run(ctx context.Context, p *Processor) error {
 	part("committer", e.commit.run)
 	part("flusher", e.flush.run)
 	part("trimmer", newTrimmer(e).run)
+	e.lookups.start(parts, e.restoring)
 
 	err := e.member.Run(membership, e.tasks)
 	once.Do(func() {}) // what fails from here on is an effect of the stop
@@ -166,14 +173,27 @@ func (e *environment) run(ctx context.Context, p *Processor) error {
 	return err
 }
 
+// guarded makes a panic, a defect of ours, the error that ends the run: the other goroutines would wait for what never comes.
+func guarded(run func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &PanicError{Value: v, Stack: debug.Stack()}
+		}
+	}()
+	return run()
+}
+
 func (e *environment) membershipConfig() kafka.MembershipConfig {
 	var topics []string
 	for _, in := range e.group.Inputs {
 		topics = append(topics, in.Name)
 	}
 	c := kafka.MembershipConfig{Group: e.group.Name, Topics: topics, LeaveOnStop: true, SessionTimeout: e.conf.sessionTimeout,
-		StopTimeout: e.conf.stopTimeout, RebalanceTimeout: e.conf.stopTimeout, Fingerprint: e.fingerprint(),
+		StopTimeout: e.conf.stopTimeout, RebalanceTimeout: e.conf.stopTimeout, Fingerprint: e.fingerprint(), Fixed: map[string]int32{},
 		OnEvent: e.tasks.onEvent}
+	for i, r := range e.group.Reads {
+		c.Fixed[r.Name] = e.readPartitions[i]
+	}
 	if e.dir != nil {
 		c.InstanceID, c.Stored = e.dir.InstanceID(), e.stored
 	}
@@ -182,14 +202,28 @@ func (e *environment) membershipConfig() kafka.MembershipConfig {
 
 // stored lists the partitions with state on this machine.
 func (e *environment) stored() []int32 {
-	if len(e.group.Tables) == 0 {
+	table := e.taskTable()
+	if table == "" {
 		return nil
 	}
-	list, err := e.dir.Partitions(e.group.Tables[0].Name)
+	list, err := e.dir.Partitions(table)
 	if err != nil {
 		e.log.Warn("state directory cannot be listed", "error", err)
 	}
 	return list
+}
+
+// taskTable is a table of which this process has the partitions of its tasks; "" where there is none.
+func (e *environment) taskTable() string {
+	for _, t := range e.group.Tables {
+		return t.Name
+	}
+	for _, r := range e.group.Reads {
+		if !r.Lookup {
+			return r.Name
+		}
+	}
+	return ""
 }
 
 // fingerprint tells members of the group with another topology apart.
@@ -200,6 +234,13 @@ func (e *environment) fingerprint() string {
 	}
 	for _, t := range e.group.Tables {
 		parts = append(parts, "table "+t.Name)
+	}
+	for _, r := range e.group.Reads {
+		if r.Lookup {
+			parts = append(parts, "lookup "+r.Name)
+		} else {
+			parts = append(parts, "join "+r.Name)
+		}
 	}
 	slices.Sort(parts)
 	return strings.Join(parts, ", ")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -55,6 +56,7 @@ type task struct {
 
 	frame  *scope.Frame
 	cells  []*cell
+	joins  []*follower // of the joined tables
 	inputs []*input
 	failed failure
 }
@@ -81,10 +83,13 @@ func newTask(env *environment, partition int32) *task {
 func (t *task) run(ctx context.Context, before <-chan struct{}) {
 	ctx, cancel := until(ctx, t.lease)
 	defer cancel()
-	err := t.live(ctx, before)
+	err := guarded(func() error { return t.live(ctx, before) })
 	t.state.Store(taskClosing)
 	for _, in := range t.inputs {
 		in.cursor.Close()
+	}
+	for _, f := range t.joins {
+		f.stop()
 	}
 	if t.lease.Err() != nil || errors.Is(err, errRevoked) || ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
 		err = nil // an end that was asked for
@@ -103,6 +108,9 @@ func (t *task) finish(before <-chan struct{}) {
 		if err := c.store.Close(); err != nil {
 			t.log.Warn("store does not close cleanly", "table", c.topic, "error", err)
 		}
+	}
+	for _, f := range t.joins {
+		<-f.done
 	}
 	<-before
 	close(t.closed)
@@ -149,7 +157,7 @@ func (t *task) loop(ctx context.Context) error {
 			}
 		}
 		busy := false
-		if !t.full() {
+		if !t.full() && !t.paused() {
 			var err error
 			if busy, err = t.step(ctx); err != nil {
 				t.seal() // what came before the failed record is whole
@@ -175,6 +183,10 @@ func (t *task) full() bool {
 	t.env.commit.kickNow()
 	return true
 }
+
+// paused tells that a joined table is being rebuilt: records wait until it is current again. Its follower wakes the task
+// at both ends.
+func (t *task) paused() bool { return slices.ContainsFunc(t.joins, (*follower).holds) }
 
 // step handles what is at hand, until something wants attention. It tells whether it did anything.
 func (t *task) step(ctx context.Context) (bool, error) {

@@ -101,7 +101,7 @@ func closedChannel() chan struct{} {
 func (ts *tasks) ran() {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
-	if !ts.assigned || ts.isReady {
+	if !ts.assigned || ts.isReady || !ts.env.lookups.areCurrent() {
 		return
 	}
 	for _, t := range ts.live {

@@ -269,3 +269,20 @@ func TestFlusher_TellsOfAFailure(t *testing.T) {
 	require.Equal(t, 1, told[0].Rows)
 	require.Zero(t, env.count.flushes.Load())
 }
+
+// A panic outside a callback is a defect of ours. The run ends with it, instead of going on with nobody at work.
+func TestPanic_EndsTheRun(t *testing.T) {
+	env := newEnv(t, "table")
+	env.restoring = closedChannel() // to send on it panics
+	failed := make(chan error, 1)
+	env.fail = func(err error) { failed <- err }
+	env.tasks.Assigned(t.Context(), kafka.Member{}, []int32{0})
+	require.ErrorAs(t, <-failed, new(*PanicError))
+	env.tasks.Lost([]int32{0})
+
+	f := newFollower(env, &scope.Read{}, 0, func() {})
+	f.start(env.tasks.workers, env.restoring)
+	require.ErrorAs(t, <-failed, new(*PanicError))
+	<-f.done
+	require.ErrorAs(t, f.current(t.Context()), new(*PanicError))
+}

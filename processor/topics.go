@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/tarnstream/tarn/internal/kafka"
 	"github.com/tarnstream/tarn/internal/scope"
@@ -16,7 +17,7 @@ import (
 )
 
 // TopicsError lists everything wrong with a group's topics as they are in Kafka. Causes holds *state.TopicMissingError
-// for inputs and *MissingTableError for tables; the rest are mismatches to mend by hand.
+// for inputs and tables that are only read, *MissingTableError for tables; the rest are mismatches to mend by hand.
 type TopicsError struct {
 	Group  string
 	Causes []error
@@ -95,6 +96,38 @@ func topicSpec(t scope.Topic, partitions int32, configs map[string]string) kafka
 	return s
 }
 
+// topicPoll is how often awaitTopics asks for topics that are missing.
+const topicPoll = time.Second
+
+// awaitTopics waits until the topics that the group reads, and does not create, are there.
+func awaitTopics(ctx context.Context, env *environment) error {
+	var names []string
+	for _, in := range env.group.Inputs {
+		if !in.Loop {
+			names = append(names, in.Name)
+		}
+	}
+	for _, r := range env.group.Reads {
+		names = append(names, r.Name)
+	}
+	for waits := 0; ; waits++ {
+		topics, err := env.client.Refresh(ctx, names...)
+		missing := slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+			_, gone := errors.AsType[*state.TopicMissingError](topics[name].Err)
+			return !gone
+		})
+		if err == nil && len(missing) == 0 {
+			return nil
+		}
+		if waits%30 == 0 {
+			env.log.Warn("waiting for topics", "missing", missing, "error", err)
+		}
+		if !pause(ctx, topicPoll) {
+			return context.Cause(ctx)
+		}
+	}
+}
+
 // topicCheck looks at the topics of a group at start.
 type topicCheck struct {
 	env        *environment
@@ -117,6 +150,7 @@ func checkTopics(ctx context.Context, env *environment) error {
 		return err
 	}
 	c.loops()
+	c.reads()
 	c.outputs()
 	if len(c.faults) > 0 {
 		return &TopicsError{Group: env.group.Name, Causes: c.faults}
@@ -142,6 +176,11 @@ func (c *topicCheck) look(ctx context.Context) (err error) {
 	for _, name := range c.env.kept() {
 		if c.topics[name].Err == nil {
 			there = append(there, name)
+		}
+	}
+	for _, r := range c.env.group.Reads {
+		if c.topics[r.Name].Err == nil {
+			there = append(there, r.Name)
 		}
 	}
 	if len(there) > 0 {
@@ -209,14 +248,40 @@ func (c *topicCheck) tables(ctx context.Context) error {
 }
 
 func (c *topicCheck) table(t scope.Table) {
-	if n := int32(len(c.topics[t.Name].Partitions)); c.partitions > 0 && n != c.partitions {
-		c.fault("table %s has %d partitions, the inputs have %d: they must be co-partitioned", t.Name, n, c.partitions)
+	c.coPartitioned("table", t.Name)
+	c.policy(t.Name)
+}
+
+func (c *topicCheck) coPartitioned(kind, name string) {
+	if n := int32(len(c.topics[name].Partitions)); c.partitions > 0 && n != c.partitions {
+		c.fault("%s %s has %d partitions, the inputs have %d: they must be co-partitioned", kind, name, n, c.partitions)
 	}
-	policy := c.configs[t.Name]["cleanup.policy"]
+}
+
+func (c *topicCheck) policy(table string) {
+	policy := c.configs[table]["cleanup.policy"]
 	if policy != "" && !strings.Contains(policy, "compact") {
-		c.fault("table %s has cleanup.policy=%s: its rows would expire; set compact", t.Name, policy)
+		c.fault("table %s has cleanup.policy=%s: its rows would expire; set compact", table, policy)
 	} else if strings.Contains(policy, "delete") {
-		c.env.log.Warn("the table's topic also deletes by age or size: its rows will expire", "table", t.Name, "cleanup.policy", policy)
+		c.env.log.Warn("the table's topic also deletes by age or size: its rows will expire", "table", table, "cleanup.policy", policy)
+	}
+}
+
+// reads looks at tables that others write: nothing of them is created here.
+func (c *topicCheck) reads() {
+	for _, r := range c.env.group.Reads {
+		if c.missing(r.Name) {
+			c.faults = append(c.faults, &state.TopicMissingError{Topic: r.Name})
+			continue
+		}
+		if c.topics[r.Name].Err != nil {
+			continue
+		}
+		if !r.Lookup {
+			c.coPartitioned("joined table", r.Name)
+		}
+		c.said(r.Topic, int32(len(c.topics[r.Name].Partitions)))
+		c.policy(r.Name)
 	}
 }
 
@@ -279,6 +344,11 @@ func (c *topicCheck) outputs() {
 	}
 }
 
+// gone is the error of a topic that was there, or was created, a moment ago.
+func (c *topicCheck) gone(t kafka.Topic, name string) error {
+	return fmt.Errorf("processor: group %s: %w", c.env.group.Name, cmp.Or(t.Err, error(&state.TopicMissingError{Topic: name})))
+}
+
 // note learns what the tasks need of the topics as they are now.
 func (c *topicCheck) note(ctx context.Context) error {
 	env := c.env
@@ -289,9 +359,16 @@ func (c *topicCheck) note(ctx context.Context) error {
 	for _, o := range env.group.Outputs {
 		n := int32(len(topics[o.Name].Partitions))
 		if n == 0 {
-			return fmt.Errorf("processor: group %s: %w", env.group.Name, cmp.Or(topics[o.Name].Err, error(&state.TopicMissingError{Topic: o.Name})))
+			return c.gone(topics[o.Name], o.Name)
 		}
 		env.partitions = append(env.partitions, n)
+	}
+	for _, r := range env.group.Reads {
+		n := int32(len(topics[r.Name].Partitions))
+		if n == 0 {
+			return c.gone(topics[r.Name], r.Name)
+		}
+		env.readPartitions = append(env.readPartitions, n)
 	}
 	env.taskCount = c.partitions
 	if len(env.written) == 0 {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"reflect"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,7 +21,7 @@ import (
 // View keeps a whole table, all partitions, in a process that does not write it, and follows its changes. Reads are
 // local. Make it with NewView.
 type View[T any] struct {
-	table *topology.Table[T]
+	table table[T]
 	conf  config
 	log   *slog.Logger
 	ran   atomic.Bool
@@ -33,9 +34,10 @@ type View[T any] struct {
 	stale  []staleness   // by partition
 }
 
-// NewView checks the options, all at once, and makes a View. It starts nothing and touches no network and no disk.
-func NewView[T any](table *topology.Table[T], options ...Option) (*View[T], error) {
-	if table == nil {
+// NewView checks the options, all at once, and makes a View of a *topology.Table or a *topology.ReadTable. It starts
+// nothing and touches no network and no disk.
+func NewView[T any](table table[T], options ...Option) (*View[T], error) {
+	if table == nil || reflect.ValueOf(table).IsNil() {
 		return nil, errors.New("processor: the table is nil")
 	}
 	conf, err := configure(true, options)

@@ -1,0 +1,176 @@
+package processor
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"github.com/tarnstream/tarn/internal/scope"
+	worker "github.com/tarnstream/tarn/internal/task"
+	"github.com/tarnstream/tarn/observe"
+	"github.com/tarnstream/tarn/state"
+)
+
+// follower keeps one partition of a table of somebody else, current for the first time when ready is closed, and
+// implements scope.ReadBacking over it.
+//
+// From the moment its log is found not to be what was read before until the partition is current again, it is stale:
+// reads answer from before, and the first of them is reported.
+type follower struct {
+	env  *environment
+	read *scope.Read
+	at   observe.Place
+	log  *slog.Logger
+	// changed is called by the follower's goroutine when it becomes stale, before anything is rebuilt, and when it is
+	// current.
+	changed func()
+
+	life context.Context
+	stop context.CancelFunc
+
+	store state.Store // set before ready is closed
+	ready chan struct{}
+	done  chan struct{} // closed when the store is
+	err   error         // what ended it unasked; set before done is closed
+	stale atomic.Pointer[episode]
+}
+
+// episode is one time of being stale.
+type episode struct {
+	cause string
+	told  atomic.Bool // that it was read
+}
+
+func newFollower(env *environment, read *scope.Read, partition int32, changed func()) *follower {
+	f := &follower{env: env, read: read, at: env.place(read.Name, partition), changed: changed, ready: make(chan struct{}),
+		done: make(chan struct{}), log: env.log.With("table", read.Name, "partition", partition)}
+	f.life, f.stop = context.WithCancel(context.Background())
+	return f
+}
+
+// start follows until g or the follower is stopped. Any other end is final for the run. slots bounds those that are on
+// their way to their first end of the log; it may be nil.
+func (f *follower) start(g *worker.Group, slots chan struct{}) {
+	name := fmt.Sprintf("follow %s/%d", f.at.Topic, f.at.Partition)
+	g.Go(name, func(ctx context.Context) error {
+		defer close(f.done)
+		ctx, cancel := until(ctx, f.life)
+		defer cancel()
+		if err := guarded(func() error { return f.run(ctx, slots) }); err != nil && ctx.Err() == nil {
+			f.err = fmt.Errorf("processor: group %s: follow table %s/%d: %w", f.at.Group, f.at.Topic, f.at.Partition, err)
+			f.env.fail(f.err)
+		}
+		return nil
+	})
+}
+
+func (f *follower) run(ctx context.Context, slots chan struct{}) error {
+	release := func() {}
+	if slots != nil {
+		select {
+		case slots <- struct{}{}:
+			release = sync.OnceFunc(func() { <-slots })
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	defer release()
+	o := f.env.conf.restoreOptions(f.at)
+	o.Observer = f.doubts().Tee(o.Observer).Tee(f.relief(release))
+	store, err := state.Open(f.env.dir.StoreDir(f.at.Topic, f.at.Partition), state.Options{Logger: f.log, Observer: o.Observer})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := store.Close(); err != nil {
+			f.log.Warn("store does not close cleanly", "error", err)
+		}
+	}()
+	f.store = store
+	cursor := f.env.reader.Open(f.at.Topic, f.at.Partition, nil)
+	defer cursor.Close()
+	return state.Follow(ctx, store, cursor, o)
+}
+
+// doubts notes that the follower becomes stale.
+func (f *follower) doubts() state.Observer {
+	doubt := func(cause string) {
+		if !isClosed(f.ready) || f.stale.Load() != nil {
+			return
+		}
+		f.stale.Store(&episode{cause: cause})
+		if f.holds() {
+			f.log.Warn("records wait until the joined table is current again", "cause", cause)
+		}
+		f.changed()
+	}
+	return state.Observer{
+		Reset: func(err error) { doubt(err.Error()) },
+		Planned: func(p state.Plan) {
+			if p.Decision == state.Rebuild {
+				doubt(p.Cause)
+			}
+		},
+	}
+}
+
+// relief notes that it is current.
+func (f *follower) relief(release func()) state.Observer {
+	return state.Observer{Ready: func(out state.Outcome) {
+		f.stale.Store(nil)
+		if !isClosed(f.ready) {
+			f.env.count.restored.Add(out.Records)
+			close(f.ready)
+			release()
+		}
+		f.changed()
+	}}
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// current waits until the follower is for the first time.
+func (f *follower) current(ctx context.Context) error {
+	select {
+	case <-f.ready:
+		return nil
+	case <-f.done:
+		return f.err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// holds tells that no record may be handled now.
+func (f *follower) holds() bool {
+	return !f.read.Lookup && !f.read.AllowStale && f.stale.Load() != nil
+}
+
+// Get implements scope.ReadBacking.
+func (f *follower) Get(key []byte) ([]byte, bool, error) {
+	f.note()
+	row, ok, err := f.store.Get(key)
+	return row.Value, ok, err
+}
+
+// Range implements scope.ReadBacking.
+func (f *follower) Range() scope.Rows {
+	f.note()
+	return &storeRows{it: f.store.Range(nil, nil)}
+}
+
+// note reports the first read of an episode.
+func (f *follower) note() {
+	if s := f.stale.Load(); s != nil && !s.told.Swap(true) {
+		observe.Tell(f.env.conf.observe.StaleRead, observe.StaleRead{Place: f.at, Cause: s.cause})
+	}
+}
