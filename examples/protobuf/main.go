@@ -60,11 +60,16 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx, stop := context.WithCancel(ctx)
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
 	done := make(chan error, 1)
-	go func() { done <- p.Run(ctx) }()
+	go func() {
+		err := p.Run(ctx)
+		stop(err)
+		done <- err
+	}()
 	err = show(ctx, p, group, options)
-	stop()
+	stop(nil)
 	if ended := <-done; ended != nil { // the cause of what show could not do
 		return ended
 	}
@@ -93,15 +98,11 @@ func measure(ctx context.Context, options []processor.Option) error {
 
 // show prints the table once all readings are in it.
 func show(ctx context.Context, p *processor.Processor, group *topology.Group, options []processor.Option) error {
-	for {
-		lag, err := processor.Lag(ctx, group, options...)
-		if err != nil {
+	for left := int64(1); left > 0; time.Sleep(20 * time.Millisecond) {
+		var err error
+		if left, err = processor.Lag(ctx, group, options...); err != nil {
 			return err
 		}
-		if lag == 0 {
-			break
-		}
-		time.Sleep(20 * time.Millisecond)
 	}
 	for _, sensor := range []string{"cellar", "roof"} {
 		s, _, err := processor.Get(p, sensors, sensor)
