@@ -280,7 +280,7 @@ func TestR70_JoinedTableInDoubtForNothing(t *testing.T) {
 		k.Broker.Fail(devbroker.Fault{Request: devbroker.Fetch, Topic: "customers", Err: devbroker.OutOfRange})
 		k.Until("in doubt", func() bool { return doubts.Load() == 1 })
 		put(k, "newest", keys...)
-		requireCustomer(k, a, keys[0], "newest")
+		requireCustomer(k, a, keys[9], "newest")
 		sell(k, keys...)
 		k.Settle(g)
 		require.Equal(k.T, all("newest", keys...), streamtest.FoldOf(k, enriched))

@@ -1,16 +1,41 @@
-// Package streamtest runs groups against an embedded broker in virtual time: real processor, reader, producer and
-// LevelDB, no network, no waiting. An hour of time-outs takes a second.
+// Package streamtest tests groups: one callback in microseconds, or the whole group against an embedded broker in
+// virtual time.
+//
+// # One callback
+//
+// A Context has the group's tables in memory. Call handles a record as a task does, all of its effects or none, and gives
+// the callback's error; Rows and Records show what it has done:
+//
+//	c := streamtest.NewContext(t, group)
+//	streamtest.Set(c, counts, "alice", 41)
+//	err := streamtest.Call(c, clicks, streamtest.KV("alice", "/home"))
+//	streamtest.Rows(c, counts)                                // map[alice:42]
+//
+// # A whole group
+//
+// Run starts a broker and calls a script. Around it everything is the real thing (processor, rebalances, LevelDB), save
+// for network and clock: nothing waits, and an hour of heartbeats and time-outs takes about a second.
 //
 //	func TestClicks(t *testing.T) {
 //		streamtest.Run(t, func(k *streamtest.Kit) {
 //			k.Topic("clicks", 4)
-//			in := k.Start(group)
-//			k.Send("clicks", "alice", "/home")
-//			k.Settle(in)
-//			require.Equal(t, "1", k.Fold("clicks-count")["alice"])
+//			a := k.Start(group)
+//			streamtest.Send(k, clicks, streamtest.KV("alice", "/home"))
+//			streamtest.Expect(k, alerts, streamtest.KV("alice", "first visit"))
+//			k.Settle(group)                               // all input is handled and committed
+//			streamtest.Rows(k, counts)                    // map[alice:1], in the topic and in the instance
+//			a.Crash()                                     // as kill -9 would
+//			k.Start(group)                                // goes on with what is on disk
 //		})
 //	}
 //
-// The broker is a stand-in (see package devbroker for where it differs from Apache Kafka). Time is virtual, the order in
-// which goroutines run is not.
+// StartAs runs several instances side by side, each with a state folder of its name. Advance lets time pass, Until waits
+// for anything. Disconnect cuts an instance's line; Kit.Broker takes faults, holds requests back, deletes topics and
+// records: see package devbroker, which also lists where it differs from Apache Kafka.
+//
+// Time is virtual, the order in which goroutines run is not: a script gives the same records and faults each time, not
+// the same interleaving.
+//
+// Values are typed by the handles a program has anyway. Where a test needs bytes that no codec makes, the methods Call,
+// Send, Fold and Records take and give them raw.
 package streamtest

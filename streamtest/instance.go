@@ -2,14 +2,11 @@ package streamtest
 
 import (
 	"context"
-	"io/fs"
-	"net"
-	"os"
-	"path/filepath"
-	"sync"
 	"time"
 
+	"github.com/tarnstream/tarn/internal/task"
 	"github.com/tarnstream/tarn/processor"
+	"github.com/tarnstream/tarn/topology"
 )
 
 // Instance is one running processor of a Kit.
@@ -19,11 +16,55 @@ type Instance struct {
 
 	name   string
 	kit    *Kit
+	group  *topology.Group
 	line   *line
 	cancel context.CancelFunc
 	done   chan struct{}
 	err    error
-	failed bool // its error was looked at
+	failed bool // its error was looked at, or told
+}
+
+// Start runs a group as instance "a" and waits until it is ready. See StartAs.
+func (k *Kit) Start(g *topology.Group, options ...processor.Option) *Instance {
+	k.t.Helper()
+	return k.StartAs("a", g, options...)
+}
+
+// StartAs runs a group as an instance of that name and waits until it is ready. Its state stands in a folder of that
+// name: an instance started under the name of one that has stopped or crashed goes on with what that one has on disk.
+// A start that fails fails the test; see Launch.
+func (k *Kit) StartAs(name string, g *topology.Group, options ...processor.Option) *Instance {
+	k.t.Helper()
+	i := k.Launch(name, g, options...)
+	select {
+	case <-i.Processor.Ready():
+	case <-i.done:
+		i.failed = true
+		k.t.Fatalf("streamtest: instance %s did not start: %v", name, i.err)
+	case <-time.After(patience):
+		k.t.Fatalf("streamtest: instance %s is not ready after %v of virtual time\n%s", name, patience, k.status())
+	}
+	return i
+}
+
+// Launch runs a group as an instance of that name and does not wait.
+func (k *Kit) Launch(name string, g *topology.Group, options ...processor.Option) *Instance {
+	k.t.Helper()
+	i := &Instance{name: name, kit: k, group: g, line: newLine(k.Broker.Dialer().DialContext), done: make(chan struct{})}
+	p, err := processor.New(g, append(k.options(name, i.line.dial), options...)...)
+	if err != nil {
+		k.t.Fatalf("streamtest: instance %s: %v", name, err)
+	}
+	i.Processor = p
+	ctx, cancel := context.WithCancel(k.t.Context())
+	i.cancel = cancel
+	k.instances = append(k.instances, i)
+	task.New(ctx).Go("instance "+name, func(ctx context.Context) error {
+		defer close(i.done)
+		i.err = p.Run(ctx)
+		return nil
+	})
+	return i
 }
 
 // Stop stops the instance cleanly and gives Run's error.
@@ -42,29 +83,23 @@ func (i *Instance) StopFailing() error {
 // Wait waits until Run returns by itself and gives its error; a run that goes on for an hour of virtual time fails the
 // test.
 func (i *Instance) Wait() error {
-	i.kit.T.Helper()
+	i.kit.t.Helper()
 	i.failed = true
 	select {
 	case <-i.done:
-	case <-time.After(time.Hour):
-		i.kit.T.Fatalf("instance %s still runs after an hour of virtual time: %s", i.name, i.Processor.Stats())
+	case <-time.After(patience):
+		i.kit.t.Fatalf("streamtest: instance %s still runs after %v of virtual time\n%s", i.name, patience, i.kit.status())
 	}
 	return i.err
 }
 
-// Crash ends the instance as kill -9 would: nothing more reaches Kafka, and its state is what was on disk at that moment.
-// The state folder can be started on again.
-func (i *Instance) Crash() {
-	i.kit.T.Helper()
-	i.failed = true
-	i.line.cut()
-	dir := filepath.Join(i.kit.Dir, i.name)
-	image := filepath.Join(i.kit.T.TempDir(), "image")
-	copyTree(i, dir, image)
-	i.cancel()
-	<-i.done
-	removeTables(i, dir)
-	copyTree(i, image, dir)
+func (i *Instance) ended() bool {
+	select {
+	case <-i.done:
+		return true
+	default:
+		return false
+	}
 }
 
 // Running counts the tasks of the instance that handle records.
@@ -83,90 +118,3 @@ func (i *Instance) Disconnect() { i.line.cut() }
 
 // Connect ends a Disconnect.
 func (i *Instance) Connect() { i.line.mend() }
-
-// keeps tells files that belong to the folder, not to its tables: they stay as they are over a crash.
-func keeps(name string) bool { return name == "LOCK" || name == "INSTANCE" }
-
-func copyTree(i *Instance, from, to string) {
-	err := filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		rel, err := filepath.Rel(from, path)
-		if err != nil {
-			return err
-		}
-		target := filepath.Join(to, rel)
-		if d.IsDir() {
-			return os.MkdirAll(target, 0o755)
-		}
-		if filepath.Base(to) != "image" && keeps(d.Name()) && len(filepath.SplitList(rel)) > 0 && isTop(rel) {
-			return nil
-		}
-		data, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		return os.WriteFile(target, data, 0o644)
-	})
-	if err != nil {
-		i.kit.T.Fatalf("copy the state of %s: %v", i.name, err)
-	}
-}
-
-// isTop tells files at <kind>/<name>/file: the lock and the identity of the folder.
-func isTop(rel string) bool { return filepath.Dir(filepath.Dir(filepath.Dir(rel))) == "." }
-
-func removeTables(i *Instance, dir string) {
-	tables, err := filepath.Glob(filepath.Join(dir, "*", "*", "*"))
-	for _, t := range tables {
-		if !keeps(filepath.Base(t)) && err == nil {
-			err = os.RemoveAll(t)
-		}
-	}
-	if err != nil {
-		i.kit.T.Fatalf("remove the state of %s: %v", i.name, err)
-	}
-}
-
-type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
-
-// line is an instance's network, which can be cut.
-type line struct {
-	through dialFunc
-
-	mu    sync.Mutex
-	isCut bool
-	conns []net.Conn
-}
-
-func newLine(through dialFunc) *line { return &line{through: through} }
-
-func (l *line) dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.isCut {
-		return nil, &net.OpError{Op: "dial", Net: network, Err: net.ErrClosed}
-	}
-	c, err := l.through(ctx, network, addr)
-	if err == nil {
-		l.conns = append(l.conns, c)
-	}
-	return c, err
-}
-
-func (l *line) cut() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.isCut = true
-	for _, c := range l.conns {
-		_ = c.Close()
-	}
-	l.conns = nil
-}
-
-func (l *line) mend() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.isCut = false
-}

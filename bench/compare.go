@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"slices"
+
+	"github.com/tarnstream/tarn/bench/broker"
+	"github.com/tarnstream/tarn/bench/figures"
+	"github.com/tarnstream/tarn/bench/workload"
+	"github.com/tarnstream/tarn/internal/kafka"
+)
+
+// The topics that the clients read.
+const (
+	eventsTopic = "bench-events"
+	tableTopic  = "bench-table"
+)
+
+// bench is one comparison under way.
+type bench struct {
+	config
+	log      io.Writer
+	dir      string
+	client   *kafka.Client
+	restored workload.Outcome // what a restore must give
+	samples  []figures.Sample
+	groups   int
+}
+
+// compare measures everything and shows the figures.
+func compare(ctx context.Context, c config, out io.Writer) (err error) {
+	b := &bench{config: c, log: out}
+	if b.dir, err = os.MkdirTemp("", "bench-"); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(b.dir)) }()
+	if b.own {
+		dev, err := broker.Start(ctx, b.dir)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, dev.Stop()) }()
+		b.brokers = []string{dev.Addr}
+	}
+	if b.client, err = kafka.NewClient(kafka.Config{Brokers: b.brokers, Logger: slog.New(slog.DiscardHandler)}); err != nil {
+		return err
+	}
+	defer b.client.Close()
+	s := b.surroundings()
+	fmt.Fprint(out, s)
+	if err := b.fill(ctx); err != nil {
+		return err
+	}
+	defer func() {
+		err = errors.Join(err, b.client.DeleteTopics(context.WithoutCancel(ctx), eventsTopic, tableTopic))
+	}()
+	if err := b.rounds(ctx); err != nil {
+		return err
+	}
+	return b.show(s)
+}
+
+func (b *bench) fill(ctx context.Context) (err error) {
+	if err := b.client.Connect(ctx); err != nil {
+		return err
+	}
+	events := kafka.TopicSpec{Name: eventsTopic, Configs: map[string]string{"retention.ms": "-1"}}
+	if _, err := workload.Fill(ctx, b.client, events, b.shape); err != nil {
+		return err
+	}
+	table := kafka.TopicSpec{Name: tableTopic, Configs: map[string]string{"cleanup.policy": "compact"}}
+	b.restored, err = workload.Fill(ctx, b.client, table, b.shape)
+	return err
+}
+
+// rounds runs each client once a round; the order of the two turns about, so that neither has the better place.
+func (b *bench) rounds(ctx context.Context) error {
+	for round := range b.warmups + b.runs {
+		order := []string{workload.Tarn, workload.Goka}
+		if (round-b.warmups)%2 != 0 {
+			slices.Reverse(order)
+		}
+		jobs := []workload.Job{{Client: workload.Raw, Work: workload.Fetch, Topic: eventsTopic}}
+		for _, client := range order {
+			jobs = append(jobs, workload.Job{Client: client, Work: workload.Count, Topic: eventsTopic})
+		}
+		for _, client := range order {
+			jobs = append(jobs, workload.Job{Client: client, Work: workload.Restore, Topic: tableTopic})
+		}
+		for _, job := range jobs {
+			if err := b.one(ctx, job, round >= b.warmups); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// one runs one job, checks what it did and keeps its sample where it counts.
+func (b *bench) one(ctx context.Context, job workload.Job, counts bool) (err error) {
+	b.groups++
+	job.Brokers, job.Records, job.Group = b.brokers, int64(b.shape.Records), fmt.Sprintf("bench-%s-%d", job.Client, b.groups)
+	if job.Dir, err = os.MkdirTemp(b.dir, "state-"); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(job.Dir)) }()
+	sample, outcome, err := measure(ctx, job)
+	if err == nil {
+		err = b.verify(ctx, job, outcome)
+	}
+	if err != nil {
+		return err
+	}
+	note := " (warm-up)"
+	if counts {
+		b.samples, note = append(b.samples, sample), ""
+	}
+	fmt.Fprintf(b.log, "%-7s %-5s %8.0f records/s  %6.2f CPU s  %5d MiB%s\n", job.Work, job.Client,
+		float64(sample.Records)/sample.Seconds, sample.CPU, sample.Peak>>20, note)
+	return nil
+}
+
+// verify holds a run to what it had to do: a count's table adds up to the records, a restored table has each key's last
+// record.
+func (b *bench) verify(ctx context.Context, job workload.Job, got workload.Outcome) error {
+	switch job.Work {
+	case workload.Count:
+		return b.verifyCount(ctx, job)
+	case workload.Restore:
+		if got.Rows != b.restored.Rows || got.Sum != b.restored.Sum {
+			return fmt.Errorf("%s restore: %d rows with the sum %d, expected %d with %d", job.Client, got.Rows, got.Sum, b.restored.Rows, b.restored.Sum)
+		}
+	}
+	return nil
+}
+
+func (b *bench) verifyCount(ctx context.Context, job workload.Job) error {
+	table := workload.TableOf(job.Group)
+	rows, err := workload.Fold(ctx, b.client, table)
+	if err != nil {
+		return fmt.Errorf("%s count: read the table: %w", job.Client, err)
+	}
+	var sum int64
+	for key, data := range rows {
+		n, err := workload.CountOf(job.Client, data)
+		if err != nil {
+			return fmt.Errorf("%s count: row %s: %w", job.Client, key, err)
+		}
+		sum += n
+	}
+	if sum != job.Records {
+		return fmt.Errorf("%s count: the table adds up to %d, expected %d", job.Client, sum, job.Records)
+	}
+	return b.client.DeleteTopics(ctx, table)
+}

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/tarnstream/tarn/bench/workload"
+)
+
+type config struct {
+	shape   workload.Shape
+	runs    int
+	warmups int
+	brokers []string
+	own     bool // the broker is run by us: none was given
+	out     string
+	// countRatio and restoreRatio are the least that tarn must reach of goka's speed; 0 asks for nothing.
+	countRatio, restoreRatio float64
+}
+
+func parse(args []string, stderr io.Writer) (config, error) {
+	c := config{warmups: 1}
+	var brokers string
+	var quick bool
+	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
+	fs.SetOutput(stderr)
+	fs.IntVar(&c.runs, "runs", 5, "runs of each client that count, after a warm-up")
+	fs.IntVar(&c.shape.Records, "records", 1_000_000, "records of each topic")
+	fs.IntVar(&c.shape.Keys, "keys", 100_000, "different keys")
+	fs.IntVar(&c.shape.Partitions, "partitions", 4, "partitions of each topic")
+	fs.IntVar(&c.shape.ValueBytes, "value", 100, "`bytes` of a value")
+	fs.Uint64Var(&c.shape.Seed, "seed", 1, "draws keys and values")
+	fs.StringVar(&brokers, "brokers", "", "`addresses` of a Kafka to use, separated by commas; without it tarn dev is built and run")
+	fs.StringVar(&c.out, "out", "", "`folder` for results.json, results.md and plot.png")
+	fs.BoolVar(&quick, "quick", false, "200,000 records, 20,000 keys, 3 runs without a warm-up; other flags win")
+	fs.Float64Var(&c.countRatio, "count-ratio", 0, "fail when tarn's count is not at least so many times as fast as goka's")
+	fs.Float64Var(&c.restoreRatio, "restore-ratio", 0, "fail when tarn's restore is not at least so many times as fast as goka's")
+	if err := fs.Parse(args); err != nil {
+		return c, err
+	}
+	if fs.NArg() > 0 {
+		return c, fmt.Errorf("bench: unexpected argument %q", fs.Arg(0))
+	}
+	if quick {
+		c.quick(fs)
+	}
+	if c.own = brokers == ""; !c.own {
+		c.brokers = strings.Split(brokers, ",")
+	}
+	if c.runs < 1 {
+		return c, fmt.Errorf("bench: -runs %d: at least 1", c.runs)
+	}
+	return c, c.shape.Fault()
+}
+
+// quick makes small what was not asked for.
+func (c *config) quick(fs *flag.FlagSet) {
+	asked := map[string]bool{}
+	fs.Visit(func(f *flag.Flag) { asked[f.Name] = true })
+	small := func(name string, at *int, n int) {
+		if !asked[name] {
+			*at = n
+		}
+	}
+	small("runs", &c.runs, 3)
+	small("records", &c.shape.Records, 200_000)
+	small("keys", &c.shape.Keys, 20_000)
+	c.warmups = 0
+}

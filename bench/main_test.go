@@ -1,0 +1,93 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/tarnstream/tarn/bench/figures"
+	"github.com/tarnstream/tarn/bench/workload"
+	"github.com/tarnstream/tarn/devbroker"
+)
+
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == clientCommand { // measure runs this very program
+		os.Exit(run(context.Background(), os.Args[1:], os.Stdout))
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// Both clients do the whole work, which compare verifies, and the figures of all are written.
+func TestCompare(t *testing.T) {
+	b, err := devbroker.Start()
+	require.NoError(t, err)
+	defer func() { require.NoError(t, b.Close()) }()
+	folder := t.TempDir()
+	var out bytes.Buffer
+	args := []string{"-brokers", b.Addrs()[0], "-records", "3000", "-keys", "100", "-runs", "1", "-out", folder}
+	require.Zero(t, run(t.Context(), args, &out), out.String())
+
+	data, err := os.ReadFile(filepath.Join(folder, "results.json"))
+	require.NoError(t, err)
+	var r result
+	require.NoError(t, json.Unmarshal(data, &r))
+	var done []string
+	for _, s := range r.Summaries {
+		require.Positive(t, s.Rate)
+		require.Equal(t, 1, s.Runs, "the warm-up does not count")
+		done = append(done, s.Client+" "+s.Work)
+	}
+	require.Equal(t, []string{"floor fetch", "tarn count", "goka count", "tarn restore", "goka restore"}, done)
+	markdown, err := os.ReadFile(filepath.Join(folder, "results.md"))
+	require.NoError(t, err)
+	require.Contains(t, string(markdown), figures.Table(r.Summaries, "goka", true))
+	require.FileExists(t, filepath.Join(folder, "plot.png"))
+	_, _, err = b.Config("bench-events")
+	require.Error(t, err, "the topics are deleted at the end")
+}
+
+func TestVerifyRefusesAWrongRestore(t *testing.T) {
+	b := &bench{restored: workload.Outcome{Rows: 3, Sum: 9}}
+	job := workload.Job{Client: workload.Goka, Work: workload.Restore}
+	require.NoError(t, b.verify(t.Context(), job, workload.Outcome{Rows: 3, Sum: 9}))
+	require.ErrorContains(t, b.verify(t.Context(), job, workload.Outcome{Rows: 3, Sum: 8}), "goka restore: 3 rows with the sum 8")
+}
+
+func TestQuickLeavesWhatWasAskedFor(t *testing.T) {
+	c, err := parse([]string{"-quick", "-keys", "7"}, io.Discard)
+	require.NoError(t, err)
+	require.Equal(t, workload.Shape{Partitions: 4, Records: 200_000, Keys: 7, ValueBytes: 100, Seed: 1}, c.shape)
+	require.Equal(t, 3, c.runs)
+	require.Zero(t, c.warmups)
+	require.True(t, c.own)
+}
+
+func TestFlags(t *testing.T) {
+	c, err := parse([]string{"-brokers", "a:1,b:2", "-count-ratio", "1.5"}, io.Discard)
+	require.NoError(t, err)
+	require.Equal(t, []string{"a:1", "b:2"}, c.brokers)
+	require.False(t, c.own)
+	require.InDelta(t, 1.5, c.countRatio, 0)
+	for _, args := range [][]string{{"-runs", "0"}, {"-records", "0"}, {"-value", "1"}, {"extra"}, {"-unknown"}} {
+		require.Equal(t, 2, run(t.Context(), args, io.Discard), args)
+	}
+}
+
+func TestAtLeast(t *testing.T) {
+	all := []figures.Summary{{Work: "count", Client: "tarn", Rate: 29}, {Work: "count", Client: "goka", Rate: 10}}
+	require.NoError(t, atLeast(all, "count", 2.9))
+	require.EqualError(t, atLeast(all, "count", 3), "count: tarn is 2.90 times as fast as goka, asked for is 3.00")
+	require.NoError(t, atLeast(all, "count", 0))
+}
+
+func TestClientRefusesNonsense(t *testing.T) {
+	require.Error(t, client(t.Context(), bytes.NewReader(nil), io.Discard))
+	require.Error(t, client(t.Context(), bytes.NewBufferString(`{"Client":"nobody"}`), io.Discard))
+}

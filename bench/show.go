@@ -1,0 +1,132 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/tarnstream/tarn/bench/figures"
+	"github.com/tarnstream/tarn/bench/workload"
+)
+
+// surroundings is what the figures depend on beside the clients.
+type surroundings struct {
+	Date     time.Time         `json:"date"`
+	Machine  string            `json:"machine"`
+	Load     string            `json:"load"`
+	Go       string            `json:"go"`
+	Modules  map[string]string `json:"modules"`
+	Broker   string            `json:"broker"`
+	Topics   string            `json:"topics"`
+	Runs     string            `json:"runs"`
+	Settings map[string]string `json:"settings"`
+}
+
+func (b *bench) surroundings() surroundings {
+	s := surroundings{Date: time.Now(), Go: runtime.Version(), Modules: modules(), Load: loadNow(),
+		Machine: fmt.Sprintf("%d CPUs (%s), %s/%s", runtime.NumCPU(), cpuModel(), runtime.GOOS, runtime.GOARCH),
+		Broker:  strings.Join(b.config.brokers, ","),
+		Topics: fmt.Sprintf("%d partitions, %d records with %d keys, values of %d bytes, seed %d", b.shape.Partitions, b.shape.Records,
+			b.shape.Keys, b.shape.ValueBytes, b.shape.Seed),
+		Runs:     fmt.Sprintf("%d of each, alternated, after %d warm-up", b.runs, b.warmups),
+		Settings: map[string]string{workload.Tarn: workload.TarnSettings, workload.Goka: workload.GokaSettings}}
+	if b.own {
+		s.Broker = "tarn dev, in memory, in a process of its own"
+	}
+	return s
+}
+
+// String is for people.
+func (s surroundings) String() string {
+	var b strings.Builder
+	line := func(name, text string) { fmt.Fprintf(&b, "%-8s %s\n", name, text) }
+	line("machine", s.Machine+"; load "+s.Load)
+	line("versions", s.Go+", goka "+s.Modules["github.com/lovoo/goka"]+", sarama "+s.Modules["github.com/IBM/sarama"]+
+		", goleveldb "+s.Modules["github.com/syndtr/goleveldb"])
+	line("broker", s.Broker)
+	line("topics", s.Topics)
+	line("runs", s.Runs)
+	line("tarn", s.Settings[workload.Tarn])
+	line("goka", s.Settings[workload.Goka])
+	return b.String()
+}
+
+func modules() map[string]string {
+	out := map[string]string{}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, m := range info.Deps {
+			out[m.Path] = m.Version
+		}
+	}
+	return out
+}
+
+// loadNow is the load average, "unknown" where the system does not tell: a busy machine makes low figures.
+func loadNow() string {
+	data, err := os.ReadFile("/proc/loadavg")
+	if f := strings.Fields(string(data)); err == nil && len(f) > 3 {
+		return strings.Join(f[:3], " ")
+	}
+	return "unknown"
+}
+
+func cpuModel() string {
+	data, _ := os.ReadFile("/proc/cpuinfo") // elsewhere: unknown
+	for line := range strings.Lines(string(data)) {
+		if name, model, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+			return strings.TrimSpace(model)
+		}
+	}
+	return "unknown model"
+}
+
+// result is what goes into results.json.
+type result struct {
+	Surroundings surroundings      `json:"surroundings"`
+	Summaries    []figures.Summary `json:"summaries"`
+	Samples      []figures.Sample  `json:"samples"`
+}
+
+// show prints the figures, writes them where asked, and tells what was missed.
+func (b *bench) show(s surroundings) error {
+	r := result{Surroundings: s, Summaries: figures.Summarize(b.samples), Samples: b.samples}
+	fmt.Fprintf(b.log, "\n%s\n", figures.Table(r.Summaries, workload.Goka, false))
+	if b.out != "" {
+		if err := r.write(b.out); err != nil {
+			return err
+		}
+		fmt.Fprintf(b.log, "\nresults.json, results.md and plot.png are in %s\n", b.out)
+	}
+	return errors.Join(atLeast(r.Summaries, workload.Count, b.countRatio), atLeast(r.Summaries, workload.Restore, b.restoreRatio))
+}
+
+// atLeast holds tarn to a ratio to goka.
+func atLeast(all []figures.Summary, work string, least float64) error {
+	tarn, _ := figures.Find(all, work, workload.Tarn)
+	goka, _ := figures.Find(all, work, workload.Goka)
+	if ratio := tarn.Rate / goka.Rate; ratio < least {
+		return fmt.Errorf("%s: tarn is %.2f times as fast as goka, asked for is %.2f", work, ratio, least)
+	}
+	return nil
+}
+
+func (r result) write(folder string) error {
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return err
+	}
+	data, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	markdown := "```\n" + r.Surroundings.String() + "```\n\n" + figures.Table(r.Summaries, workload.Goka, true) + "\n"
+	return errors.Join(
+		os.WriteFile(filepath.Join(folder, "results.json"), append(data, '\n'), 0o644),
+		os.WriteFile(filepath.Join(folder, "results.md"), []byte(markdown), 0o644),
+		figures.Plot(r.Summaries, filepath.Join(folder, "plot.png")))
+}

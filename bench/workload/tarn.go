@@ -1,0 +1,93 @@
+package workload
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/tarnstream/tarn/codec"
+	"github.com/tarnstream/tarn/internal/task"
+	"github.com/tarnstream/tarn/processor"
+	"github.com/tarnstream/tarn/topology"
+)
+
+// TarnSettings says how tarn is set up.
+const TarnSettings = "defaults; keys hashed by FNV-1a, as goka does"
+
+func tarnOptions(j Job) []processor.Option {
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	return []processor.Option{processor.Brokers(j.Brokers...), processor.StateDir(j.Dir), processor.Logger(log)}
+}
+
+// tarnCount ends when every effect and every offset is in Kafka.
+func tarnCount(ctx context.Context, j Job) (out Outcome, err error) {
+	events := topology.NewStream(j.Topic, codec.Bytes, topology.FNV1a())
+	counts := topology.NewTable(TableOf(j.Group), codec.Int64, topology.FNV1a())
+	c := newClock(j.Records)
+	group, err := topology.Define(j.Group, topology.Persist(counts),
+		topology.Input(events, func(ctx *topology.Context, _ []byte) error {
+			n, _, err := counts.Get(ctx)
+			if err == nil {
+				err = counts.Set(ctx, n+1)
+			}
+			c.tick()
+			return err
+		}))
+	if err != nil {
+		return out, err
+	}
+	p, err := processor.New(group, tarnOptions(j)...)
+	if err != nil {
+		return out, err
+	}
+	stop, ended := start(ctx, p.Run)
+	if err := c.wait(ctx, ended); err != nil {
+		return out, err
+	}
+	for lag := int64(1); lag > 0; {
+		if lag, err = processor.Lag(ctx, group, tarnOptions(j)...); err != nil {
+			return out, err
+		}
+	}
+	out.Seconds, out.Peak = c.seconds(), PeakMemory()
+	return out, stop()
+}
+
+func tarnCountOf(data []byte) (int64, error) { return codec.Int64.Decode(data) }
+
+// tarnRestore ends when a View is ready.
+func tarnRestore(ctx context.Context, j Job) (out Outcome, err error) {
+	view, err := processor.NewView(topology.NewTable(j.Topic, codec.Bytes, topology.FNV1a()), tarnOptions(j)...)
+	if err != nil {
+		return out, err
+	}
+	began := time.Now()
+	stop, ended := start(ctx, view.Run)
+	select {
+	case <-view.Ready():
+	case err := <-ended:
+		return out, err
+	}
+	out.Seconds, out.Peak = time.Since(began).Seconds(), PeakMemory()
+	for row, err := range view.Range() {
+		if err != nil {
+			return out, err
+		}
+		if err := out.add(row.Value); err != nil {
+			return out, err
+		}
+	}
+	return out, stop()
+}
+
+// start runs a client. stop ends it and gives its error; ended has it when it ends by itself.
+func start(ctx context.Context, run func(context.Context) error) (stop func() error, ended <-chan error) {
+	ctx, cancel := context.WithCancel(ctx)
+	end := make(chan error, 1)
+	task.New(ctx).Go("client", func(ctx context.Context) error {
+		end <- run(ctx)
+		return nil
+	})
+	return func() error { cancel(); return <-end }, end
+}

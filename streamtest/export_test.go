@@ -1,0 +1,6 @@
+package streamtest
+
+import "testing"
+
+// FailTo has a kit fail another test than its own, for tests of the kit.
+func (k *Kit) FailTo(t testing.TB) { k.t = t }
