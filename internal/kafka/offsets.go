@@ -23,7 +23,8 @@ type Offset struct {
 	Position int64
 	// LeaderEpoch is the epoch of the batch before Position, state.UnknownEpoch where it is not known.
 	LeaderEpoch int32
-	Metadata    string
+	// TopicID is the topic that Position speaks of, zero where it is not known. It travels in the commit's metadata.
+	TopicID state.TopicID
 }
 
 // CommitOffsets commits positions, by topic and partition, for a group. Retriable trouble (a coordinator that moves, a
@@ -72,7 +73,7 @@ func (t commit) request(group string, m Member) *sarama.OffsetCommitRequest {
 		req.GroupInstanceId = &m.InstanceID
 	}
 	for k, o := range t {
-		req.AddBlockWithLeaderEpoch(k.topic, k.partition, o.Position, o.LeaderEpoch, 0, o.Metadata)
+		req.AddBlockWithLeaderEpoch(k.topic, k.partition, o.Position, o.LeaderEpoch, 0, encodeMetadata(o.TopicID))
 	}
 	return req
 }
@@ -149,7 +150,7 @@ func readOffsets(res *sarama.OffsetFetchResponse, topics map[string][]int32) (ma
 			if err := codeError(b.Err, "OffsetFetch", topic, p); err != nil {
 				return nil, err
 			}
-			o := Offset{Position: b.Offset, LeaderEpoch: b.LeaderEpoch, Metadata: b.Metadata}
+			o := Offset{Position: b.Offset, LeaderEpoch: b.LeaderEpoch, TopicID: decodeMetadata(b.Metadata)}
 			if o.Position < 0 {
 				o = Offset{Position: state.UnknownOffset, LeaderEpoch: state.UnknownEpoch}
 			}

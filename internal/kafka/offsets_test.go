@@ -21,13 +21,13 @@ func TestCommitOffsets(t *testing.T) {
 		b := newBench(t, devbroker.Virtual())
 		require.NoError(t, b.client.CommitOffsets(t.Context(), "g", outside, nil))
 		require.NoError(t, b.client.CommitOffsets(t.Context(), "g", outside, map[string]map[int32]kafka.Offset{"t": {
-			0: {Position: 7, LeaderEpoch: 3, Metadata: "id"},
+			0: {Position: 7, LeaderEpoch: 3, TopicID: state.TopicID{1, 15: 0xff}},
 			1: {Position: 0, LeaderEpoch: state.UnknownEpoch},
 		}}))
 		got, err := b.client.CommittedOffsets(t.Context(), "g", map[string][]int32{"t": {0, 1}})
 		require.NoError(t, err)
 		require.Equal(t, map[string]map[int32]kafka.Offset{"t": {
-			0: {Position: 7, LeaderEpoch: 3, Metadata: "id"},
+			0: {Position: 7, LeaderEpoch: 3, TopicID: state.TopicID{1, 15: 0xff}},
 			1: {Position: 0, LeaderEpoch: state.UnknownEpoch},
 		}}, got)
 	})
