@@ -2,9 +2,12 @@ package devbroker
 
 import (
 	"context"
+	"errors"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // GroupInfo is a consumer group as the broker sees it.
@@ -76,4 +79,49 @@ func groupInfo(g *kfake.GroupInfo) GroupInfo {
 		}
 	}
 	return info
+}
+
+// SetOffset commits an offset for a group without members, as kafka-consumer-groups.sh --reset-offsets does.
+func (b *Broker) SetOffset(group, topic string, partition int32, c Commit) error {
+	req := kmsg.NewPtrOffsetCommitRequest()
+	req.Version, req.Group = flexible[kmsg.OffsetCommit], group
+	t := kmsg.NewOffsetCommitRequestTopic()
+	t.Topic = topic
+	p := kmsg.NewOffsetCommitRequestTopicPartition()
+	p.Partition, p.Offset, p.LeaderEpoch, p.Metadata = partition, c.Offset, c.LeaderEpoch, &c.Metadata
+	t.Partitions = append(t.Partitions, p)
+	req.Topics = append(req.Topics, t)
+	resp, err := b.askCoordinator(group, req)
+	if err != nil {
+		return err
+	}
+	return partitionError("set offset", topic, partition, kerr.ErrorForCode(resp.(*kmsg.OffsetCommitResponse).Topics[0].Partitions[0].ErrorCode))
+}
+
+// DeleteOffsets forgets what a group without members has committed of a topic, as when it has expired.
+func (b *Broker) DeleteOffsets(group, topic string) error {
+	_, n, err := b.Config(topic)
+	if err != nil {
+		return err
+	}
+	req := kmsg.NewPtrOffsetDeleteRequest()
+	req.Group = group
+	t := kmsg.NewOffsetDeleteRequestTopic()
+	t.Topic = topic
+	for p := range int32(n) {
+		t.Partitions = append(t.Partitions, kmsg.OffsetDeleteRequestTopicPartition{Partition: p})
+	}
+	req.Topics = append(req.Topics, t)
+	resp, err := b.askCoordinator(group, req)
+	if err != nil {
+		return err
+	}
+	answer := resp.(*kmsg.OffsetDeleteResponse)
+	err = topicError("delete offsets", topic, kerr.ErrorForCode(answer.ErrorCode))
+	for _, t := range answer.Topics {
+		for _, p := range t.Partitions {
+			err = errors.Join(err, partitionError("delete offsets", topic, p.Partition, kerr.ErrorForCode(p.ErrorCode)))
+		}
+	}
+	return err
 }

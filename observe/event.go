@@ -27,7 +27,7 @@ type Reset struct {
 	Place
 	// Cause is *state.LogResetError or *state.OutOfRangeError for a table, *processor.InputError for an input.
 	Cause error
-	// From and To bound the offsets of an input that nobody has read and nobody can; equal where nothing was lost or
+	// From and To bound the offsets of an input that the group has not read and will not; equal where there are none or
 	// where it cannot be known.
 	From, To int64
 }

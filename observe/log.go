@@ -10,9 +10,9 @@ import (
 
 // Log gives an Observer that writes every event to logger: debug for what is ordinary many times a minute (commit, flush),
 // info for what an operator follows (restore, rebalance), warn for what is mended but worth a look (resets, stale reads,
-// other hashes, records set aside), error for a record that ends the run. How far a restore has come is written every few
-// seconds at most, and records of one partition that do not end the run once a second. A Processor and a View have one of
-// their own.
+// other hashes, records set aside), error for a record that ends the run and for records that go unread. How far a restore
+// has come is written every few seconds at most, and records of one partition that do not end the run once a second. A
+// Processor and a View have one of their own.
 func Log(logger *slog.Logger) Observer {
 	l := &logObserver{log: logger, told: map[Place]told{}, failed: map[Place]failed{}}
 	return Observer{
@@ -109,11 +109,11 @@ func (l *logObserver) restoreDone(r Restore) {
 }
 
 func (l *logObserver) reset(r Reset) {
-	args := []any{"error", r.Cause}
-	if r.From != r.To {
-		args = append(args, "from", r.From, "to", r.To)
+	level, args := slog.LevelWarn, []any{"error", r.Cause}
+	if r.From != r.To { // records that nobody has read
+		level, args = slog.LevelError, append(args, "from", r.From, "to", r.To)
 	}
-	l.at(r.Place, slog.LevelWarn, "the log is not what was read before", args...)
+	l.at(r.Place, level, "the log is not what was read before", args...)
 }
 
 func (l *logObserver) swept(s Swept) {

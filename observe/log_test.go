@@ -57,7 +57,7 @@ func TestLog_EveryEventIsALine(t *testing.T) {
 		`level=WARN msg="tombstones unproven: the rebuild took longer than delete.retention.ms and met holes; a deleted key may be served" ` + strings.TrimSpace(place),
 		`level=WARN msg="records with a null key skipped in the table's topic" ` + place + `records=2`,
 		`level=WARN msg="the log is not what was read before" ` + place + `error=no`,
-		`level=WARN msg="the log is not what was read before" ` + place + `error=no from=3 to=8`,
+		`level=ERROR msg="the log is not what was read before" ` + place + `error=no from=3 to=8`,
 		`level=INFO msg="rows below the log start removed" ` + place + `rows=7`,
 		`level=WARN msg="store quarantined, it will be rebuilt" ` + place + `path=/q cause=no`,
 		`level=DEBUG msg=commit group=clicker tasks="[1 2]" records=3 bytes=40 took=1ms`,

@@ -95,7 +95,7 @@ func (c *cell) gap(changes []scope.Change) bool {
 // promote moves a sealed layer to the committed one, now that Kafka has changes at the offsets filled in, and the input
 // positions of the same commit. Over a gap it does nothing and says so. Having written the log's end, the table is known
 // to be current.
-func (c *cell) promote(changes []scope.Change, inputs map[string]int64, now time.Time) (gap bool) {
+func (c *cell) promote(changes []scope.Change, inputs *consumed, now time.Time) (gap bool) {
 	if c.gap(changes) {
 		return true
 	}
@@ -113,8 +113,17 @@ func (c *cell) promote(changes []scope.Change, inputs map[string]int64, now time
 	if c.sealedOf == first(changes) {
 		c.sealed, c.sealedOf = nil, nil
 	}
-	c.check.Inputs = inputs
+	c.check.Inputs, c.check.InputTopics = nil, nil
+	if inputs != nil {
+		c.check.Inputs, c.check.InputTopics = inputs.positions, inputs.topics
+	}
 	return false
+}
+
+// consumed is how far a commit has come in the inputs, by topic, and those topics' ids.
+type consumed struct {
+	positions map[string]int64
+	topics    map[string]state.TopicID
 }
 
 // changeOverhead estimates a change in a layer without key and value.

@@ -15,10 +15,10 @@ import (
 
 // sealed is one task's part of a commit: what it changed and emitted up to positions.
 type sealed struct {
-	task      *task
-	tables    [][]scope.Change
-	batches   []kafka.OutBatch
-	positions []int64 // by input: the next offset to read
+	task    *task
+	tables  [][]scope.Change
+	batches []kafka.OutBatch
+	marks   []mark // by input: the next offset to read
 }
 
 // sealWindow is how long a commit waits for the layers it asked for. A task inside a callback misses it and is part of
@@ -186,7 +186,7 @@ func (c *committer) commit(ctx context.Context, turn []*sealed) error {
 	began := c.env.now()
 	err := c.produce(ctx, turn)
 	if err == nil {
-		err = c.commitOffsets(ctx, turn)
+		err = c.env.commitOffsets(ctx, offsetsOf(turn))
 	}
 	if errors.Is(context.Cause(ctx), errLost) || errors.Is(err, kafka.ErrOutcomeUnknown) || errors.Is(err, kafka.ErrOffsetUnknown) {
 		err = cmp.Or(err, context.Cause(ctx))
@@ -248,42 +248,6 @@ func (c *committer) produce(ctx context.Context, turn []*sealed) error {
 // forEver lets a commit wait for a broker that is away: what ends it is a lost lease or a stop.
 const forEver = 365 * 24 * time.Hour
 
-// commitOffsets commits the positions of a turn under the session's current generation. While the group forms a new
-// generation and the claims live, it tries again under the next one.
-func (c *committer) commitOffsets(ctx context.Context, turn []*sealed) error {
-	offsets := map[string]map[int32]kafka.Offset{}
-	for _, s := range turn {
-		for i, in := range s.task.inputs {
-			if offsets[in.topic] == nil {
-				offsets[in.topic] = map[int32]kafka.Offset{}
-			}
-			offsets[in.topic][s.task.partition] = kafka.Offset{Position: s.positions[i], LeaderEpoch: state.UnknownEpoch}
-		}
-	}
-	for {
-		member, ok := c.env.member.Current()
-		err := errors.New("no member yet")
-		if ok {
-			err = c.env.client.CommitOffsets(ctx, c.env.group.Name, member, offsets)
-		}
-		switch {
-		case err == nil || ctx.Err() != nil:
-			return err
-		case errors.Is(err, kafka.ErrUnknownMember):
-			c.env.member.Rejoin(err)
-		case !ok, errors.Is(err, kafka.ErrIllegalGeneration), errors.Is(err, kafka.ErrRebalanceInProgress):
-		default:
-			return err
-		}
-		if !pause(ctx, commitRetry) {
-			return context.Cause(ctx)
-		}
-	}
-}
-
-// commitRetry is the wait before an offset commit is tried under the next generation.
-const commitRetry = 20 * time.Millisecond
-
 func pause(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -324,9 +288,9 @@ func (c *committer) promote(turn []*sealed) {
 			c.env.tasks.restart(s.task, errOtherWriter)
 			continue
 		}
-		inputs := make(map[string]int64, len(s.positions))
+		inputs := &consumed{make(map[string]int64, len(s.marks)), make(map[string]state.TopicID, len(s.marks))}
 		for i, in := range s.task.inputs {
-			inputs[in.topic] = s.positions[i]
+			inputs.positions[in.topic], inputs.topics[in.topic] = s.marks[i].position, s.marks[i].topic
 		}
 		for i, cell := range s.task.cells {
 			cell.promote(s.tables[i], inputs, now)
@@ -341,7 +305,7 @@ func (c *committer) promote(turn []*sealed) {
 // committed notes that the group's offsets are at the layer's positions.
 func (s *sealed) committed() {
 	for i, in := range s.task.inputs {
-		in.committed.Store(s.positions[i])
+		in.committed.Store(&s.marks[i])
 	}
 }
 

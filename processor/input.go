@@ -12,20 +12,30 @@ import (
 // names.
 type input struct {
 	topic    string
-	id       state.TopicID // of the topic that position speaks of
+	id       state.TopicID // of the topic that position speaks of, zero where it is not known
+	begin    scope.Begin
+	lost     scope.Lost
 	loop     bool
 	call     func(*scope.Frame) error
 	onDelete func(*scope.Frame) error // nil: null values are skipped
 	onError  *scope.ErrorPolicy
 	cursor   *kafka.Cursor
 	position int64
-	// committed is the position that the group has in Kafka, 0 where none is known. The committer moves it.
-	committed atomic.Int64
-	trimmed   int64 // the log start that was asked for; the trimmer's
+	refused  int // how often in a row position was refused, without an answer in between
+
+	// committed is what the group has in Kafka, nil where that is not known. The committer moves it.
+	committed atomic.Pointer[mark]
+	trimmed   mark // the log start that was asked for; the trimmer's
 
 	chunk   state.Records
 	at      int
 	scratch []scope.Header
+}
+
+// mark is a position in the topic of that id.
+type mark struct {
+	topic    state.TopicID
+	position int64
 }
 
 // fill takes the next chunk when the last one is used up. moved tells that the position went on without a record:
@@ -36,7 +46,7 @@ func (in *input) fill() (moved bool, err error) {
 		if err != nil || !ok {
 			return moved, err
 		}
-		in.chunk, in.at = chunk, 0
+		in.chunk, in.at, in.refused = chunk, 0, 0
 		if !in.more() {
 			moved = moved || chunk.Next > in.position
 			in.position = chunk.Next

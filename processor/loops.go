@@ -105,7 +105,7 @@ func (tr *trimmer) due() map[string]map[int32]*input {
 			continue
 		}
 		for _, in := range t.inputs {
-			if !in.loop || in.committed.Load() <= in.trimmed {
+			if m := in.committed.Load(); !in.loop || m == nil || m.topic == in.trimmed.topic && m.position <= in.trimmed.position {
 				continue
 			}
 			if due[in.topic] == nil {
@@ -126,15 +126,15 @@ func (tr *trimmer) trim(ctx context.Context, loop string, inputs map[int32]*inpu
 	}
 	to := make(map[int32]int64, len(inputs))
 	for p, in := range inputs {
-		if found[loop].ID == in.id { // else the positions are of a topic that is gone, which the task will find out
-			to[p] = in.committed.Load()
+		if m := in.committed.Load(); found[loop].ID == m.topic { // else it is of a topic that is gone, which the task will find out
+			to[p] = m.position
 		}
 	}
 	if err := tr.env.client.DeleteRecords(ctx, loop, to); err != nil {
 		return err
 	}
 	for p, offset := range to {
-		inputs[p].trimmed = offset
+		inputs[p].trimmed = mark{found[loop].ID, offset}
 	}
 	tr.env.log.Debug("loop trimmed", "loop", loop, "to", to)
 	return nil

@@ -62,9 +62,6 @@ func StopTimeout(d time.Duration) Option { return func(c *config) { c.stopTimeou
 // flushed. The default is 8 MiB.
 func LayerBytes(n int) Option { return func(c *config) { c.layerBytes = n } }
 
-// FromLatest makes inputs without committed offsets begin at their end instead of at their earliest record.
-func FromLatest() Option { return func(c *config) { c.fromLatest = true } }
-
 // Inputs sets what holds for every Input and Loop of the group whose own options say nothing else; see package policy.
 func Inputs(options ...topology.InputOption) Option {
 	return func(c *config) {
@@ -96,7 +93,6 @@ type config struct {
 	startTimeout   time.Duration
 	stopTimeout    time.Duration
 	layerBytes     int
-	fromLatest     bool
 	recreate       bool
 	awaitTopics    bool
 	inputs         scope.Input        // what Inputs said

@@ -100,8 +100,7 @@ func (t *task) restoreTable(ctx context.Context, table string) error {
 	return nil
 }
 
-// openInputs opens a cursor for each input at the group's committed offset, or, where there is none, at the earliest
-// or latest record.
+// openInputs opens a cursor for each input and sets it to where the group stands.
 func (t *task) openInputs(ctx context.Context) error {
 	want := map[string][]int32{}
 	for _, in := range t.env.group.Inputs {
@@ -114,53 +113,8 @@ func (t *task) openInputs(ctx context.Context) error {
 	for _, in := range t.env.group.Inputs {
 		i := &input{topic: in.Name, loop: in.Loop, call: in.Call, onDelete: in.OnDelete, onError: t.env.conf.onError(&in),
 			cursor: t.env.reader.Open(in.Name, t.partition, t.wake)}
+		i.begin, i.lost = t.env.conf.placing(&in)
 		t.inputs = append(t.inputs, i)
-		position := state.UnknownOffset
-		if o, ok := committed[in.Name][t.partition]; ok {
-			position = o.Position
-		}
-		if err := t.place(ctx, i, position); err != nil {
-			return err
-		}
 	}
-	return nil
-}
-
-// place sets an input's position. A committed offset below the log start goes on at the start, with the range lost in
-// the log; one above the end is an *InputError, because the table would count the records that took their place twice.
-func (t *task) place(ctx context.Context, in *input, committed int64) error {
-	b, err := in.cursor.Bounds(ctx)
-	if err != nil {
-		return fmt.Errorf("processor: group %s: input %s/%d: %w", t.env.group.Name, in.topic, t.partition, err)
-	}
-	in.id, in.position = b.TopicID, committed
-	in.committed.Store(max(committed, 0))
-	switch {
-	case committed == state.UnknownOffset && t.env.conf.fromLatest && !in.loop: // a loop's records are the group's own
-		in.position = b.End
-	case committed == state.UnknownOffset:
-		in.position = b.Start
-	case committed < b.Start:
-		t.log.Error("input records are gone before they were read", "topic", in.topic, "from", committed, "to", b.Start)
-		in.position = b.Start
-	case committed > b.End:
-		return &InputError{Group: t.env.group.Name, Topic: in.topic, Partition: t.partition, Committed: committed, Start: b.Start, End: b.End}
-	}
-	in.cursor.SeekTo(in.position)
-	return nil
-}
-
-// InputError says that the group's committed offset lies beyond the end of the input: the topic was truncated or made
-// again. Reading on from the start would count records twice; set the group's offset by hand once it is known where
-// to go on.
-type InputError struct {
-	Group, Topic string
-	Partition    int32
-	Committed    int64
-	Start, End   int64
-}
-
-func (e *InputError) Error() string {
-	return fmt.Sprintf("processor: group %s: input %s/%d: committed offset %d is beyond the log [%d, %d): the topic was truncated or made again; set the group's offset",
-		e.Group, e.Topic, e.Partition, e.Committed, e.Start, e.End)
+	return t.place(ctx, committed)
 }

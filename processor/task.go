@@ -190,7 +190,7 @@ func (t *task) paused() bool { return slices.ContainsFunc(t.joins, (*follower).h
 
 // step handles what is at hand, until something wants attention. It tells whether it did anything.
 func (t *task) step(ctx context.Context) (bool, error) {
-	in, err := t.pick()
+	in, err := t.pick(ctx)
 	if in == nil || err != nil {
 		return false, err
 	}
@@ -210,13 +210,16 @@ func (t *task) step(ctx context.Context) (bool, error) {
 
 // pick gives the input whose next record is the oldest among those at hand. While a record waits for another attempt it is
 // that record's, once the wait is over: neither the order of its partition nor that of the inputs is left for it.
-func (t *task) pick() (*input, error) {
+func (t *task) pick(ctx context.Context) (*input, error) {
 	if t.failed.in != nil {
 		return t.failed.due(), nil
 	}
 	var oldest *input
 	for _, in := range t.inputs {
 		moved, err := in.fill()
+		if err != nil {
+			err = t.refused(ctx, in, err)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -302,9 +305,9 @@ func (t *task) seal() {
 	}
 	t.unsettled.Store(true)
 	tables, emitted := t.frame.Seal()
-	s := &sealed{task: t, tables: tables, batches: t.batches(tables, emitted), positions: make([]int64, len(t.inputs))}
+	s := &sealed{task: t, tables: tables, batches: t.batches(tables, emitted), marks: make([]mark, len(t.inputs))}
 	for i, in := range t.inputs {
-		s.positions[i] = in.position
+		s.marks[i] = mark{in.id, in.position}
 	}
 	for i, c := range t.cells {
 		c.seal(tables[i])

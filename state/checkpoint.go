@@ -12,9 +12,9 @@ import (
 
 // Checkpoint is what a store knows of itself. It is written in the same batch as the rows it speaks of.
 //
-// The encoding, version 1; integers are uvarints, "signed" ones zig-zag varints, strings a uvarint length and the bytes:
+// The encoding, version 2; integers are uvarints, "signed" ones zig-zag varints, strings a uvarint length and the bytes:
 //
-//	version            1 byte, 1
+//	version            1 byte, 2
 //	topic id           16 bytes, zero for unknown
 //	cluster id         string
 //	partition          signed
@@ -24,7 +24,8 @@ import (
 //	known current      signed, milliseconds since 1970, 0 for unknown
 //	log start          signed, -1 for unknown
 //	delete retention   signed, milliseconds, -1 for unknown
-//	inputs             count, then topic (string) and offset (signed) each, in ascending order of topics
+//	inputs             count, then topic (string), offset (signed) and topic id (16 bytes, zero for unknown) each, in
+//	                   ascending order of topics
 //	flush              uvarint
 //	digest known       1 byte, 0 or 1
 //	digest             32 bytes, only if known
@@ -48,6 +49,8 @@ type Checkpoint struct {
 	DeleteRetention time.Duration
 	// Inputs are the input positions of the commit this checkpoint belongs to, by topic; nil when not known.
 	Inputs map[string]int64
+	// InputTopics are the ids of the topics in Inputs, as far as they are known.
+	InputTopics map[string]TopicID
 	// Flush numbers the writes of a generation. The store sets it.
 	Flush uint64
 	// Digest is the digest of the rows where DigestKnown is true.
@@ -55,7 +58,7 @@ type Checkpoint struct {
 	DigestKnown bool
 }
 
-const checkpointVersion = 1
+const checkpointVersion = 2
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -73,6 +76,8 @@ func (c Checkpoint) AppendBinary(dst []byte) ([]byte, error) {
 	for _, topic := range slices.Sorted(maps.Keys(c.Inputs)) {
 		dst = appendString(dst, topic)
 		dst = binary.AppendVarint(dst, c.Inputs[topic])
+		id := c.InputTopics[topic]
+		dst = append(dst, id[:]...)
 	}
 	dst = binary.AppendUvarint(dst, c.Flush)
 	if c.DigestKnown {
@@ -141,6 +146,14 @@ func (c *Checkpoint) decodeInputs(d *decoder) {
 		}
 		topic := d.string()
 		c.Inputs[topic] = d.varint()
+		var id TopicID
+		if copy(id[:], d.bytes(16)); id == (TopicID{}) {
+			continue
+		}
+		if c.InputTopics == nil {
+			c.InputTopics = make(map[string]TopicID, n)
+		}
+		c.InputTopics[topic] = id
 	}
 }
 

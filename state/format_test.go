@@ -18,7 +18,7 @@ const (
 	exampleDataRow = `64616c696365        key    "d", then the user's key "alice"
 b009e8e0eed3f1663432   value  offset 1200 (b009), timestamp 1767601199156 (e8e0eed3f166), codec bytes "42"`
 
-	exampleCheckpoint = `01                                version 1
+	exampleCheckpoint = `02                                version 2
 00112233445566778899aabbccddeeff  topic id
 0470726f64                        cluster id: 4 bytes, "prod"
 06                                partition 3
@@ -30,9 +30,10 @@ d00f                              log start 1000
 80f0b252                          delete retention 86400000 ms
 01                                1 input:
 06636c69636b73ce49                "clicks" at 4711
+ff000000000000000000000000000001  id of the topic clicks
 08                                flush 8
 00                                digest not known
-10962797                          CRC-32C of the bytes above, big endian`
+abc05ee9                          CRC-32C of the bytes above, big endian`
 
 	exampleCurrent = "tarn-current 1 g00000001 19f9da6d"
 )
@@ -67,7 +68,7 @@ func writeExample(t *testing.T) (rows [][]byte, current string) {
 	b.Put([]byte("alice"), []byte("42"), 1200, 1767601199156)
 	b.SetCheckpoint(Checkpoint{TopicID: TopicID(id), ClusterID: "prod", Partition: 3, Position: 1202, LastApplied: 1200,
 		LastAppliedEpoch: 5, KnownCurrent: time.UnixMilli(1767601199284), LogStart: 1000, DeleteRetention: 24 * time.Hour,
-		Inputs: map[string]int64{"clicks": 4711}})
+		Inputs: map[string]int64{"clicks": 4711}, InputTopics: map[string]TopicID{"clicks": {0xff, 15: 1}}})
 	require.NoError(t, s.Write(&b))
 	require.NoError(t, s.Close())
 

@@ -117,7 +117,7 @@ func (r *restorer) take(now time.Time, rs Records) {
 		if rs.FirstEpoch == rs.LastEpoch { // else its batch may be any of several
 			r.cp.LastAppliedEpoch = rs.LastEpoch
 		}
-		r.cp.Inputs, r.cp.DigestKnown, r.cp.Digest = nil, false, [32]byte{}
+		r.cp.Inputs, r.cp.InputTopics, r.cp.DigestKnown, r.cp.Digest = nil, nil, false, [32]byte{}
 	}
 	r.stampAt(now, r.fetchAsked, rs.End)
 	r.stampAt(now, r.listAsked, r.listEnd)

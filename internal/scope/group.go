@@ -23,6 +23,9 @@ type Input struct {
 	Loop     bool // the group's own: it is an Output, too
 	Call     func(*Frame) error
 	OnDelete func(*Frame) error
+	// Begin and Lost are what package policy says; the zero values leave it to the processor.
+	Begin Begin
+	Lost  Lost
 	// OnError is nil where the group's policy holds.
 	OnError *ErrorPolicy
 	// Faults are what is wrong with the options; none is left after Define.

@@ -1,0 +1,58 @@
+package processor
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/tarnstream/tarn/internal/kafka"
+	"github.com/tarnstream/tarn/state"
+)
+
+// offsets are what is committed of the inputs, by topic and partition.
+type offsets map[string]map[int32]kafka.Offset
+
+func (o offsets) put(topic string, partition int32, m mark) {
+	if o[topic] == nil {
+		o[topic] = map[int32]kafka.Offset{}
+	}
+	o[topic][partition] = kafka.Offset{Position: m.position, LeaderEpoch: state.UnknownEpoch, TopicID: m.topic}
+}
+
+func offsetsOf(turn []*sealed) offsets {
+	o := offsets{}
+	for _, s := range turn {
+		for i, in := range s.task.inputs {
+			o.put(in.topic, s.task.partition, s.marks[i])
+		}
+	}
+	return o
+}
+
+// commitOffsets commits positions under the session's current generation. While the group forms a new generation and the
+// claims live, it tries again under the next one. What the group says of the membership itself is asked of the
+// coordinator: if it is true, the leases end, and ctx with them.
+func (e *environment) commitOffsets(ctx context.Context, o offsets) error {
+	for {
+		member, ok := e.member.Current()
+		err := errors.New("no member yet")
+		if ok {
+			err = e.client.CommitOffsets(ctx, e.group.Name, member, o)
+		}
+		switch {
+		case err == nil || ctx.Err() != nil:
+			return err
+		case errors.Is(err, kafka.ErrUnknownMember), errors.Is(err, kafka.ErrFencedInstance):
+			e.member.Rejoin(err)
+		case !ok, errors.Is(err, kafka.ErrIllegalGeneration), errors.Is(err, kafka.ErrRebalanceInProgress):
+		default:
+			return err
+		}
+		if !pause(ctx, commitRetry) {
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// commitRetry is the wait before an offset commit is tried under the next generation.
+const commitRetry = 20 * time.Millisecond
