@@ -27,6 +27,8 @@ type input struct {
 	committed atomic.Pointer[mark]
 	trimmed   mark // the log start that was asked for; the trimmer's
 
+	check *hashCheck // nil once it is done
+
 	chunk   state.Records
 	at      int
 	scratch []scope.Header
@@ -47,6 +49,9 @@ func (in *input) fill() (moved bool, err error) {
 			return moved, err
 		}
 		in.chunk, in.at, in.refused = chunk, 0, 0
+		if in.check != nil {
+			in.check = in.check.look(chunk.Records)
+		}
 		if !in.more() {
 			moved = moved || chunk.Next > in.position
 			in.position = chunk.Next

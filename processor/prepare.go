@@ -114,6 +114,7 @@ func (t *task) openInputs(ctx context.Context) error {
 		i := &input{topic: in.Name, loop: in.Loop, call: in.Call, onDelete: in.OnDelete, onError: t.env.conf.onError(&in),
 			cursor: t.env.reader.Open(in.Name, t.partition, t.wake)}
 		i.begin, i.lost = t.env.conf.placing(&in)
+		i.check = t.newHashCheck(&in)
 		t.inputs = append(t.inputs, i)
 	}
 	return t.place(ctx, committed)

@@ -29,7 +29,6 @@ func TestR36_EveryMismatchIsNamedAtOnce(t *testing.T) {
 		out   = topology.NewStream("out", codec.String, topology.Partitions(5))
 		bad   = topology.NewTable("deleting", codec.String)
 	)
-	ignore := func(*topology.Context, string) error { return nil }
 	g := define(t, "clicker", topology.Input(clicks, onClick), topology.Input(other, ignore), topology.Output(out),
 		topology.Persist(counts), topology.Persist(bad))
 	streamtest.Run(t, func(k *streamtest.Kit) {
