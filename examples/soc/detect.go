@@ -44,6 +44,8 @@ type Alert struct {
 	Rule    Rule   `json:"rule"`
 	Address string `json:"address"`
 	Host    string `json:"host"`
+	// Asset is the host's row of soc-assets, zero where there is none.
+	Asset Asset `json:"asset,omitzero"`
 	// Time and User are those of the event that raised it.
 	Time time.Time `json:"time"`
 	User string    `json:"user,omitempty"`
@@ -58,11 +60,19 @@ func (a Alert) String() string {
 	if a.Rule == Enumeration {
 		noun = "user"
 	}
-	text := fmt.Sprintf("%s %s from %s on %s, %s", a.Time.Format(time.DateTime), a.Rule, a.Address, a.Host, many(a.Count, noun))
+	text := fmt.Sprintf("%s %s from %s on %s, %s", a.Time.Format(time.DateTime), a.Rule, a.Address, place(a), many(a.Count, noun))
 	if a.User != "" {
 		text += fmt.Sprintf(", user %q", a.User)
 	}
 	return text
+}
+
+// place is the alert's host and what is known of it.
+func place(a Alert) string {
+	if a.Asset == (Asset{}) {
+		return a.Host
+	}
+	return fmt.Sprintf("%s (%s)", a.Host, a.Asset)
 }
 
 // alertID is what makes two alerts the same one, also when a record was

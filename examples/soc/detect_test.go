@@ -130,7 +130,7 @@ func TestApply_SameWhateverTheMix(t *testing.T) {
 		hosts[i] = randomEvents(rng, fmt.Sprintf("host%d", i), 300)
 	}
 	var wantRow Attacker
-	var wantAlerts map[alertID]struct{}
+	var wantAlerts map[alertID]Alert
 	for round := range 6 {
 		var row Attacker
 		var all []Alert

@@ -56,6 +56,11 @@ func compareAlerts(note func(string, int64, int64), got, want []Alert) {
 			note(fmt.Sprintf("alert %s", alert), btoi(g), btoi(w))
 		}
 	}
+	for _, alert := range got {
+		if w, both := wantIDs[alert.id()]; both && w.Asset != alert.Asset {
+			note(fmt.Sprintf("alert %s: the asset of %s", alert, place(w)), 0, 1)
+		}
+	}
 }
 
 func byAddress(rows []Attacker) map[string]Attacker {
@@ -66,10 +71,10 @@ func byAddress(rows []Attacker) map[string]Attacker {
 	return m
 }
 
-func byID(alerts []Alert) map[alertID]struct{} {
-	m := make(map[alertID]struct{}, len(alerts))
+func byID(alerts []Alert) map[alertID]Alert {
+	m := make(map[alertID]Alert, len(alerts))
 	for _, alert := range alerts {
-		m[alert.id()] = struct{}{}
+		m[alert.id()] = alert
 	}
 	return m
 }

@@ -31,6 +31,7 @@ func direct(lines iter.Seq2[sshlog.Line, error], year int) (Snapshot, error) {
 		row, alerts := apply(rows[ev.Address], ev)
 		rows[ev.Address] = row
 		for _, alert := range alerts {
+			alert.Asset = inventory[alert.Host]
 			all.addAlert(alert)
 		}
 	}

@@ -29,6 +29,8 @@ type monitor struct {
 	rejects   *topology.Stream[Reject]
 	alerts    *topology.Stream[Alert]
 	attackers *topology.Table[Attacker]
+	assets    *topology.ReadTable[Asset]
+	inventory *topology.Stream[Asset] // the assets' topic, to fill it
 
 	parse, detect *topology.Group
 }
@@ -41,18 +43,20 @@ func newMonitor(prefix string, year int) (*monitor, error) {
 		rejects:   topology.NewStream(prefix+"soc-rejects", codec.JSON[Reject](), n),
 		alerts:    topology.NewStream(prefix+"soc-alerts", codec.JSON[Alert](), n),
 		attackers: topology.NewTable(prefix+"soc-attackers", codec.JSON[Attacker](), n),
+		assets:    topology.NewReadTable(prefix+"soc-assets", codec.JSON[Asset](), topology.Partitions(1)),
+		inventory: topology.NewStream(prefix+"soc-assets", codec.JSON[Asset]()),
 	}
 	var parseErr, detectErr error
 	m.parse, parseErr = topology.Define(prefix+"soc-parse",
 		topology.Input(m.lines, m.onLine), topology.Output(m.events), topology.Output(m.rejects))
 	m.detect, detectErr = topology.Define(prefix+"soc-detect",
-		topology.Input(m.events, m.onEvent), topology.Persist(m.attackers), topology.Output(m.alerts))
+		topology.Input(m.events, m.onEvent), topology.Persist(m.attackers), topology.Lookup(m.assets), topology.Output(m.alerts))
 	return m, errors.Join(parseErr, detectErr)
 }
 
 // handles are the topics, in the order in which records pass them.
 func (m *monitor) handles() []topology.Handle {
-	return []topology.Handle{m.lines, m.events, m.rejects, m.alerts, m.attackers}
+	return []topology.Handle{m.lines, m.events, m.rejects, m.alerts, m.attackers, m.assets}
 }
 
 // onLine turns a raw line into an event keyed by its source address, or puts it aside with the reason.
@@ -77,7 +81,7 @@ func headerNumber(ctx *topology.Context, name string, otherwise int64) int64 {
 	return otherwise
 }
 
-// onEvent moves the row of the event's address on and raises the alerts.
+// onEvent moves the row of the event's address on and raises the alerts, with what is known of the host.
 func (m *monitor) onEvent(ctx *topology.Context, ev sshlog.Event) error {
 	if !ev.Counted() {
 		return nil
@@ -88,6 +92,9 @@ func (m *monitor) onEvent(ctx *topology.Context, ev sshlog.Event) error {
 	}
 	row, alerts := apply(row, ev)
 	for _, a := range alerts {
+		if a.Asset, _, err = m.assets.GetKey(ctx, a.Host); err != nil {
+			return err
+		}
 		if err := m.alerts.Emit(ctx, a.Address, a); err != nil {
 			return err
 		}

@@ -54,7 +54,17 @@ func TestRun_OpenSSH2k(t *testing.T) {
 		"187.141.143.180 80 failures", "103.99.0.122 46 failures", "11 addresses with a brute-force alert",
 		"3 addresses with a user-enumeration alert", "187.141.143.180 user-enumeration 28 users", "103.99.0.122 user-enumeration 19 users",
 		"183.62.140.253 user-enumeration 10 users", "0 addresses with a compromise alert", "1 accepted login from 119.137.62.142",
-		"85 break-in warnings", "1281 lines parsed, of no counted kind", "0 lines rejected", "difference to a direct count of the input: 0"} {
+		"85 break-in warnings", "1281 lines parsed, of no counted kind", " on LabSZ (lab server of Research, low)", "0 lines rejected", "difference to a direct count of the input: 0"} {
+		require.Contains(t, text, line)
+	}
+}
+
+// Alerts are told with the host's row of soc-assets.
+func TestRun_AlertsNameTheAsset(t *testing.T) {
+	text := soc(t, t.Context(), "-rate", "5000", "-year", "2026")
+	for _, line := range []string{
+		`alert: 2026-01-05 08:13:15 compromise from 198.51.100.99 on db1 (customer database of Sales, high), 4 failures, user "backup"`,
+		"4 alerts on web1 (web shop of Sales, high)", "difference to a direct count of the input: 0"} {
 		require.Contains(t, text, line)
 	}
 }

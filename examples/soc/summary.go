@@ -94,6 +94,22 @@ func writeAlerts(b *strings.Builder, s Snapshot) {
 			fmt.Fprintf(b, "    %s %s %s\n", address, rule, usersTried(users[address]))
 		}
 	}
+	writeHosts(b, s.Alerts)
+}
+
+// writeHosts counts the alerts by host, with what is known of it.
+func writeHosts(b *strings.Builder, alerts []Alert) {
+	hosts := make(map[string]int)
+	for _, alert := range alerts {
+		hosts[place(alert)]++
+	}
+	var lines []string
+	for _, host := range slices.Sorted(maps.Keys(hosts)) {
+		lines = append(lines, fmt.Sprintf("%s on %s", many(hosts[host], "alert"), host))
+	}
+	for line := range limited(lines) {
+		fmt.Fprintln(b, line)
+	}
 }
 
 func writeAttackers(b *strings.Builder, s Snapshot) {

@@ -15,6 +15,11 @@ func (a *app) watch(ctx context.Context, http net.Listener, want *Snapshot) (err
 		return err
 	}
 	defer func() { err = errors.Join(err, report.stop()) }()
+	if a.config.Feed {
+		if err := a.fillAssets(ctx); err != nil {
+			return err
+		}
+	}
 	g, err := a.startGroups(report.ctx, "")
 	if err != nil {
 		return err
