@@ -18,7 +18,8 @@ type sealed struct {
 	task    *task
 	tables  [][]scope.Change
 	batches []kafka.OutBatch
-	marks   []mark // by input: the next offset to read
+	marks   []mark  // by input: the next offset to read
+	through []*walk // visits whose last rows are in it, or came before it
 }
 
 // sealWindow is how long a commit waits for the layers it asked for. A task inside a callback misses it and is part of
@@ -299,6 +300,9 @@ func (c *committer) promote(turn []*sealed) {
 			}
 		}
 		s.task.settled()
+		for _, w := range s.through {
+			close(w.done)
+		}
 	}
 }
 

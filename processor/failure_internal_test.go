@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"context"
 	"errors"
 	"testing"
 
@@ -53,4 +54,25 @@ func TestTrouble_LostPartition(t *testing.T) {
 	require.False(t, passed)
 	require.ErrorIs(t, err, errLost)
 	require.Zero(t, task.env.count.skipped.Load())
+}
+
+// noRows is an empty walk over a store.
+type noRows struct{ scope.Rows }
+
+func (noRows) Next() bool { return false }
+func (noRows) Err() error { return nil }
+func (noRows) Close()     {}
+
+// A visit that meets trouble with the disk is no matter of its caller alone: the task ends.
+func TestTrouble_IsNoMatterOfTheVisit(t *testing.T) {
+	task, _ := countingTask(t, 1)
+	task.cells[0].store = broken{newMemory()}
+	v := &visit{edge: &scope.Visit{}}
+	v.ctx, v.giveUp = context.WithCancelCause(t.Context())
+	w := &walk{visit: v, task: task, turn: make(chan struct{}, 1), keys: scope.Merge([]scope.Change{{Key: "a"}}, noRows{}), done: make(chan struct{})}
+	task.walks.going = []*walk{w}
+	_, err := task.visitSome(t.Context())
+	require.ErrorIs(t, err, errDisk)
+	require.Empty(t, task.walks.through)
+	require.NoError(t, v.ctx.Err(), "not given up because of a row")
 }

@@ -28,6 +28,7 @@ type Processor struct {
 	conf    config
 	ran     atomic.Bool
 	ready   chan struct{}
+	over    chan struct{} // closed when Run has returned
 	counts  counters
 	mu      sync.Mutex
 	running *tasks
@@ -43,7 +44,7 @@ func New(group *topology.Group, options ...Option) (*Processor, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Processor{group: group, conf: conf, ready: make(chan struct{})}, nil
+	return &Processor{group: group, conf: conf, ready: make(chan struct{}), over: make(chan struct{})}, nil
 }
 
 // Ready is closed when this process has joined the group and every task given to it so far has its tables current and
@@ -58,6 +59,7 @@ func (p *Processor) Run(ctx context.Context) error {
 	if p.ran.Swap(true) {
 		return errors.New("processor: Run is called once")
 	}
+	defer close(p.over)
 	env, err := p.prepare(ctx)
 	if err == nil {
 		err = env.run(ctx, p)

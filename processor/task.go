@@ -59,6 +59,7 @@ type task struct {
 	joins  []*follower // of the joined tables
 	inputs []*input
 	failed failure
+	walks  walks
 }
 
 // The states of a task, as Stats names them.
@@ -91,6 +92,7 @@ func (t *task) run(ctx context.Context, before <-chan struct{}) {
 	for _, f := range t.joins {
 		f.stop()
 	}
+	t.walks.end()
 	if t.lease.Err() != nil || errors.Is(err, errRevoked) || ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
 		err = nil // an end that was asked for
 	}
@@ -155,11 +157,17 @@ func (t *task) loop(ctx context.Context) error {
 				t.seal()
 				return nil
 			}
+			t.walks.take()
 		}
 		busy := false
 		if !t.full() && !t.paused() {
 			var err error
-			if busy, err = t.step(ctx); err != nil {
+			if busy, err = t.step(ctx); err == nil {
+				var visited bool
+				visited, err = t.visitSome(ctx)
+				busy = busy || visited
+			}
+			if err != nil {
 				t.seal() // what came before the failed record is whole
 				return err
 			}
@@ -252,19 +260,23 @@ func (t *task) handle(in *input) (passed bool, err error) {
 	return true, nil
 }
 
-// call runs the user's callback; a panic becomes an error with its stack.
-func (t *task) call(in *input, r *state.Record) (err error) {
+func (t *task) call(in *input, r *state.Record) error {
+	call := in.call
+	if r.Value == nil {
+		call = in.onDelete
+	}
+	return t.attempt(scope.Record{Topic: in.topic, Partition: t.partition, Offset: r.Offset, Timestamp: r.Timestamp,
+		Key: r.Key, Value: r.Value, Headers: in.headers(r)}, call)
+}
+
+// attempt runs the user's callback; a panic becomes an error with its stack.
+func (t *task) attempt(r scope.Record, call func(*scope.Frame) error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = &PanicError{Value: v, Stack: debug.Stack()}
 		}
 	}()
-	call := in.call
-	if r.Value == nil {
-		call = in.onDelete
-	}
-	return t.frame.Run(scope.Record{Topic: in.topic, Partition: t.partition, Offset: r.Offset, Timestamp: r.Timestamp,
-		Key: r.Key, Value: r.Value, Headers: in.headers(r)}, call)
+	return t.frame.Run(r, call)
 }
 
 // Get implements scope.Backing.
@@ -305,7 +317,8 @@ func (t *task) seal() {
 	}
 	t.unsettled.Store(true)
 	tables, emitted := t.frame.Seal()
-	s := &sealed{task: t, tables: tables, batches: t.batches(tables, emitted), marks: make([]mark, len(t.inputs))}
+	s := &sealed{task: t, tables: tables, batches: t.batches(tables, emitted), marks: make([]mark, len(t.inputs)), through: t.walks.through}
+	t.walks.through = nil
 	for i, in := range t.inputs {
 		s.marks[i] = mark{in.id, in.position}
 	}

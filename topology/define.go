@@ -8,10 +8,11 @@ import (
 	"github.com/tarnstream/tarn/internal/scope"
 )
 
-// Edge connects a group with a stream or a table. Input, Output, Loop, Persist, Join and Lookup make edges.
+// Edge connects a group with a stream or a table. Input, Output, Loop, Persist, Join, Lookup and Visit make edges.
 type Edge struct {
 	kind   string
 	handle Handle
+	visit  string // the name of a Visit
 	faults []string
 	add    func(*scope.Group)
 }
@@ -82,6 +83,7 @@ func Define(name string, edges ...Edge) (*Group, error) {
 	}
 	faults = append(faults, hashFaults(&g.group)...)
 	faults = append(faults, letterFaults(&g.group)...)
+	faults = append(faults, visitFaults(&g.group)...)
 	if len(faults) > 0 {
 		return nil, &DefineError{Group: name, Faults: faults}
 	}
@@ -113,10 +115,13 @@ func hasInput(edges []Edge) bool {
 // check gives the edge's name and its faults; used remembers topics by the first edge that has them.
 func (e Edge) check(i int, used map[string]string) (where string, bad []string) {
 	if e.kind == "" {
-		return fmt.Sprintf("edge %d", i+1), []string{"it is empty: use Input, Output, Loop, Persist, Join or Lookup"}
+		return fmt.Sprintf("edge %d", i+1), []string{"it is empty: use Input, Output, Loop, Persist, Join, Lookup or Visit"}
 	}
 	if e.handle == nil {
 		return fmt.Sprintf("edge %d, %s", i+1, e.kind), []string{"the handle is nil"}
+	}
+	if e.kind == visitKind {
+		return e.checkVisit(used)
 	}
 	topic := e.handle.Name()
 	where = fmt.Sprintf("%s(%s)", e.kind, topic)

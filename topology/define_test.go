@@ -43,7 +43,7 @@ func TestDefine_ReportsEveryFaultAtOnce(t *testing.T) {
 		{Edge: "Output(nocodec)", Reason: "the codec is nil"},
 		{Edge: "Output(few)", Reason: "-2 partitions"},
 		{Edge: "edge 9, Loop", Reason: "the handle is nil"},
-		{Edge: "edge 10", Reason: "it is empty: use Input, Output, Loop, Persist, Join or Lookup"},
+		{Edge: "edge 10", Reason: "it is empty: use Input, Output, Loop, Persist, Join, Lookup or Visit"},
 	}, d.Faults)
 	require.ErrorContains(t, err, "Output(same): the topic is used already")
 }
@@ -95,4 +95,21 @@ func TestPartitionOf_AgreesWithTheJavaClient(t *testing.T) {
 		"a-little-bit-longer-string": -1486304829, "lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8": -58897971, "abc": 479470107} {
 		require.Equal(t, (hash&0x7fffffff)%97, topology.PartitionOf([]byte(key), 97), key)
 	}
+}
+
+func TestDefine_Visits(t *testing.T) {
+	kept, other := topology.NewTable("kept", codec.String), topology.NewTable("other", codec.String)
+	see := func(*topology.Context, string, string) error { return nil }
+	_, err := topology.Define("g", topology.Input(topology.NewStream("in", codec.String), ignore), topology.Persist(kept),
+		topology.Visit("good", kept, see), topology.Visit("good", kept, see), topology.Visit("", kept, see),
+		topology.Visit("none", kept, nil), topology.Visit("other", other, see), topology.Visit[string]("nil", nil, nil))
+	var d *topology.DefineError
+	require.ErrorAs(t, err, &d)
+	require.Equal(t, []topology.Fault{
+		{Edge: "Visit(good)", Reason: "the name is used already"},
+		{Edge: "Visit()", Reason: "the name is empty"},
+		{Edge: "Visit(none)", Reason: "the callback is nil"},
+		{Edge: "edge 8, Visit", Reason: "the handle is nil"},
+		{Edge: "Visit(other)", Reason: "the group does not keep table other: add Persist"},
+	}, d.Faults)
 }

@@ -215,10 +215,8 @@ func Of[T any](f *Frame, handle any, name string) (*Overlay[T], error) {
 	if !f.inside {
 		return nil, ErrNotInCallback
 	}
-	for i := range f.group.Tables {
-		if f.group.Tables[i].Handle == handle {
-			return f.layers[i].(*Overlay[T]), nil
-		}
+	if i := f.group.TableIndex(handle); i >= 0 {
+		return f.layers[i].(*Overlay[T]), nil
 	}
 	return nil, &UndeclaredError{Group: f.group.Name, Kind: "table", Name: name, Edge: "Persist"}
 }

@@ -52,6 +52,14 @@ type Output struct {
 	Loop bool // it is an Input, too
 }
 
+// Visit is a callback for the rows of a table. Call decodes the value of the record in hand, which stands for a row, and
+// runs the user's callback.
+type Visit struct {
+	Name  string
+	Table Topic
+	Call  func(*Frame) error
+}
+
 // Group is a checked description; it is not changed after Define.
 type Group struct {
 	Name    string
@@ -59,6 +67,17 @@ type Group struct {
 	Tables  []Table
 	Reads   []Read
 	Outputs []Output
+	Visits  []Visit
+}
+
+// TableIndex finds the table of a handle, -1 where the group does not keep it.
+func (g *Group) TableIndex(handle any) int {
+	for i := range g.Tables {
+		if g.Tables[i].Handle == handle {
+			return i
+		}
+	}
+	return -1
 }
 
 // Backing gives what lies below the open layer of a task's tables.
@@ -77,6 +96,11 @@ type Layer interface {
 	Discard()
 	// Seal empties the open layer into a list of changes that own their bytes, one for each key.
 	Seal() []Change
+	// Keys walks over the keys of the rows as they are now, whatever is written later; Value is not to be used. It is
+	// called between records, outlives callbacks, and must be closed.
+	Keys() Rows
+	// Peek gives a key's newest bytes between records, without keeping a row in memory that no callback asked for.
+	Peek(key string) (value []byte, ok bool, err error)
 	// Bytes estimates the memory of the open layer's changes and of the rows it caches.
 	Bytes() (dirty, cached int)
 	// SetLimit bounds the size of a row's key and value.

@@ -21,6 +21,17 @@ func (f *Frame) Walk(rows Rows, release func()) Rows {
 	return w
 }
 
+// Keys implements Layer.
+func (o *Overlay[T]) Keys() Rows { return Merge(o.changes(), o.below.Range(o.table)) }
+
+// Peek implements Layer.
+func (o *Overlay[T]) Peek(key string) ([]byte, bool, error) {
+	if r := o.rows[key]; r != nil {
+		return r.data, r.present, nil
+	}
+	return o.below.Get(o.table, key)
+}
+
 // changes are the record in hand's writes and the open layer, in key order. While a walk is open their bytes stay as
 // they are: see Set.
 func (o *Overlay[T]) changes() []Change {
