@@ -115,7 +115,8 @@ type RecordError struct {
 }
 
 // HashMismatch speaks of a record in Partition whose key belongs to Belongs by Hash, the hash of the input's handle: its
-// producer hashes keys otherwise, and rows of one key would be kept by several tasks.
+// producer hashes keys otherwise, and rows of one key would be kept by several tasks, or those of a joined or looked-up
+// table would not be found.
 type HashMismatch struct {
 	Place
 	Offset  int64

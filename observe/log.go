@@ -195,7 +195,7 @@ func (l *logObserver) untold(at Place) (n int, due bool) {
 }
 
 func (l *logObserver) hashMismatch(m HashMismatch) {
-	l.at(m.Place, slog.LevelWarn, "a producer hashes keys otherwise: rows of one key may be kept by several tasks",
+	l.at(m.Place, slog.LevelWarn, "a producer hashes keys otherwise: rows of one key may be kept by several tasks, or not be found",
 		"offset", m.Offset, "key", shown(m.Key), "belongs", m.Belongs, "hash", m.Hash)
 }
 

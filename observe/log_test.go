@@ -66,7 +66,7 @@ func TestLog_EveryEventIsALine(t *testing.T) {
 		`level=WARN msg="flush failed; what is on disk is right, only older" ` + place + `rows=0 bytes=0 took=0s cause=no`,
 		`level=ERROR msg="record cannot be handled" ` + place + `offset=8 key="\"k\"" action=fail attempt=1 kind=panic cause=no`,
 		`level=WARN msg="record cannot be handled" ` + place + `offset=0 key="\"\"" action=retry attempt=2 kind=decode cause=no`,
-		`level=WARN msg="a producer hashes keys otherwise: rows of one key may be kept by several tasks" ` + place + `offset=8 key="\"k\"" belongs=1 hash=murmur2`,
+		`level=WARN msg="a producer hashes keys otherwise: rows of one key may be kept by several tasks, or not be found" ` + place + `offset=8 key="\"k\"" belongs=1 hash=murmur2`,
 		`level=WARN msg="reads are answered from before a reset" ` + place + `cause="made again"`,
 	}, lines)
 }

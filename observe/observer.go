@@ -29,7 +29,8 @@ type Observer struct {
 	Flush  func(Flush)
 	// RecordError is called for each input record that could not be handled, with what is done about it.
 	RecordError func(RecordError)
-	// HashMismatch is called when an input has a record whose key belongs to another partition by the handle's hash.
+	// HashMismatch is called when an input, or a table that is only read, has a record whose key belongs to another
+	// partition by the handle's hash.
 	HashMismatch func(HashMismatch)
 	// StaleRead is called when a read is answered from a table that is known not to be current, once for each time that
 	// this is so.

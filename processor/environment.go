@@ -36,7 +36,7 @@ type environment struct {
 	readPartitions []int32        // of each table that is only read
 	limits         map[string]int // bytes a record may have, by topic written
 	written        []string       // the tables' and outputs' topics
-	mismatched     sync.Map       // places of inputs of which a HashMismatch was told
+	mismatched     sync.Map       // places of which a HashMismatch was told
 
 	count *counters
 }

@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -19,10 +20,11 @@ import (
 // From the moment its log is found not to be what was read before until the partition is current again, it is stale:
 // reads answer from before, and the first of them is reported.
 type follower struct {
-	env  *environment
-	read *scope.Read
-	at   observe.Place
-	log  *slog.Logger
+	env   *environment
+	read  *scope.Read
+	at    observe.Place
+	check *hashCheck
+	log   *slog.Logger
 	// changed is called by the follower's goroutine when it becomes stale, before anything is rebuilt, and when it is
 	// current.
 	changed func()
@@ -43,9 +45,11 @@ type episode struct {
 	told  atomic.Bool // that it was read
 }
 
-func newFollower(env *environment, read *scope.Read, partition int32, changed func()) *follower {
-	f := &follower{env: env, read: read, at: env.place(read.Name, partition), changed: changed, ready: make(chan struct{}),
-		done: make(chan struct{}), log: env.log.With("table", read.Name, "partition", partition)}
+// newFollower is for a partition of one of the group's Reads.
+func newFollower(env *environment, read int, partition int32, changed func()) *follower {
+	r := &env.group.Reads[read]
+	f := &follower{env: env, read: r, at: env.place(r.Name, partition), changed: changed, ready: make(chan struct{}), done: make(chan struct{}),
+		check: env.newHashCheck(&r.Topic, partition, env.readPartitions[read]), log: env.log.With("table", r.Name, "partition", partition)}
 	f.life, f.stop = context.WithCancel(context.Background())
 	return f
 }
@@ -91,7 +95,7 @@ func (f *follower) run(ctx context.Context, slots chan struct{}) error {
 	f.store = store
 	cursor := f.env.reader.Open(f.at.Topic, f.at.Partition, nil)
 	defer cursor.Close()
-	return state.Follow(ctx, store, cursor, o)
+	return state.Follow(ctx, store, &checkedLog{cursor, f.check}, o)
 }
 
 // doubts notes that the follower becomes stale.
@@ -144,7 +148,7 @@ func (f *follower) current(ctx context.Context) error {
 	case <-f.ready:
 		return nil
 	case <-f.done:
-		return f.err
+		return cmp.Or(f.err, errRevoked)
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}

@@ -24,8 +24,8 @@ func (e *NotLocalError) Error() string {
 	return fmt.Sprintf("processor: table %s: key %.64q is in partition %d, which is not kept here", e.Table, e.Key, e.Partition)
 }
 
-// table is a handle of a table of T: a *topology.Table or a *topology.ReadTable.
-type table[T any] interface {
+// tableOf is a handle of a table of T: a *topology.Table or a *topology.ReadTable.
+type tableOf[T any] interface {
 	topology.Handle
 	Codec() codec.Codec[T]
 	Table()
@@ -35,7 +35,7 @@ type table[T any] interface {
 // absent key. Of a table that is being rebuilt after a reset it gives what was there before, see Observer.StaleRead.
 // Errors: ErrNotReady while the partition is being restored, *NotLocalError for a partition of another process (a table
 // that is looked up has none), the codec's own, or trouble with the disk.
-func Get[T any](p *Processor, table table[T], key string) (value T, ok bool, err error) {
+func Get[T any](p *Processor, table tableOf[T], key string) (value T, ok bool, err error) {
 	data, ok, err := p.row(table.Spec(), key)
 	if err != nil || !ok {
 		return value, false, err
@@ -71,5 +71,5 @@ func (p *Processor) row(topic scope.Topic, key string) ([]byte, bool, error) {
 	case kept >= 0:
 		return t.cells[kept].read(key, false)
 	}
-	return t.reads()[read].Get(bytesOf(key))
+	return t.reads[read].Get(bytesOf(key))
 }

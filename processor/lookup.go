@@ -25,7 +25,7 @@ func newLookups(env *environment) lookups {
 		}
 		l := &lookup{read: read}
 		for p := range env.readPartitions[i] {
-			l.partitions = append(l.partitions, newFollower(env, read, p, env.tasks.ran))
+			l.partitions = append(l.partitions, newFollower(env, i, p, env.tasks.ran))
 		}
 		all = append(all, l)
 	}

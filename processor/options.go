@@ -24,7 +24,8 @@ type SaramaConfig = kafka.SaramaConfig
 // Brokers sets the bootstrap addresses, host:port. At least one is needed.
 func Brokers(addrs ...string) Option { return func(c *config) { c.kafka.Brokers = addrs } }
 
-// StateDir sets the folder that holds the tables. There is no default: a processor with tables, and a View, refuse to
+// StateDir sets the folder that holds the tables. There is no default: a processor with tables, kept or
+// only read, and a View, refuse to
 // start without it, since a folder that a restart loses would cost a full restore each time.
 func StateDir(dir string) Option { return func(c *config) { c.stateDir = dir } }
 

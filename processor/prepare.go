@@ -22,7 +22,8 @@ func (t *task) prepare(life, starting context.Context) error {
 	}
 	t.frame = scope.NewFrame(life, t.env.group, t)
 	t.frame.SetTask(t.partition, t.env.taskCount)
-	t.frame.SetReads(t.reads())
+	t.reads = t.readBackings()
+	t.frame.SetReads(t.reads)
 	for i, l := range t.frame.Layers() {
 		l.SetLimit(t.env.limits[t.env.group.Tables[i].Name])
 	}
@@ -52,11 +53,12 @@ func (t *task) restore(ctx context.Context) error {
 // join follows the joined tables and waits until they are current.
 func (t *task) join(ctx context.Context) error {
 	for i := range t.env.group.Reads {
-		if read := &t.env.group.Reads[i]; !read.Lookup {
-			f := newFollower(t.env, read, t.partition, t.nudge)
-			t.joins = append(t.joins, f)
-			f.start(t.env.tasks.workers, nil)
+		if t.env.group.Reads[i].Lookup {
+			continue
 		}
+		f := newFollower(t.env, i, t.partition, t.nudge)
+		t.joins = append(t.joins, f)
+		f.start(t.env.tasks.workers, nil)
 	}
 	for _, f := range t.joins {
 		if err := f.current(ctx); err != nil {
@@ -66,8 +68,8 @@ func (t *task) join(ctx context.Context) error {
 	return nil
 }
 
-// reads gives what stands behind the tables that are only read, in the group's order.
-func (t *task) reads() []scope.ReadBacking {
+// readBackings gives what stands behind the tables that are only read, in the group's order.
+func (t *task) readBackings() []scope.ReadBacking {
 	var out []scope.ReadBacking
 	joins := t.joins
 	for i := range t.env.group.Reads {
@@ -114,7 +116,7 @@ func (t *task) openInputs(ctx context.Context) error {
 		i := &input{topic: in.Name, loop: in.Loop, call: in.Call, onDelete: in.OnDelete, onError: t.env.conf.onError(&in),
 			cursor: t.env.reader.Open(in.Name, t.partition, t.wake)}
 		i.begin, i.lost = t.env.conf.placing(&in)
-		i.check = t.newHashCheck(&in)
+		i.check = t.env.newHashCheck(&in.Topic, t.partition, t.env.taskCount)
 		t.inputs = append(t.inputs, i)
 	}
 	return t.place(ctx, committed)

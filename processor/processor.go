@@ -47,8 +47,8 @@ func New(group *topology.Group, options ...Option) (*Processor, error) {
 	return &Processor{group: group, conf: conf, ready: make(chan struct{}), over: make(chan struct{})}, nil
 }
 
-// Ready is closed when this process has joined the group and every task given to it so far has its tables current and
-// reads its inputs. An instance that is given no task, because others have them all, is ready as well.
+// Ready is closed when this process has joined the group, the tables that the group looks up are current, and every task
+// given to it so far has its own tables and the joined ones current and reads its inputs. An instance that is given no task, because others have them all, is ready as well.
 func (p *Processor) Ready() <-chan struct{} { return p.ready }
 
 // Run joins the group and handles records until ctx ends; then it commits, flushes, leaves the group and returns nil.

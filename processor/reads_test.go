@@ -3,6 +3,7 @@ package processor_test
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -11,6 +12,8 @@ import (
 	"github.com/tarnstream/tarn/codec"
 	"github.com/tarnstream/tarn/devbroker"
 	"github.com/tarnstream/tarn/internal/kafka"
+	"github.com/tarnstream/tarn/internal/scope"
+	"github.com/tarnstream/tarn/observe"
 	"github.com/tarnstream/tarn/processor"
 	"github.com/tarnstream/tarn/state"
 	"github.com/tarnstream/tarn/streamtest"
@@ -308,6 +311,50 @@ func TestR24_ReadTableGetsMorePartitions(t *testing.T) {
 			require.ErrorAs(k.T, a.Wait(), &changed)
 			require.Equal(k.T, kafka.PartitionCountError{Topic: "customers", Was: 2, Is: 3}, *changed)
 		})
+	})
+}
+
+// Rows that the handle's hash would look for elsewhere are told of, once a partition.
+func TestR69_ReadTableHashedOtherwise(t *testing.T) {
+	edges(t, func(t *testing.T, edge topology.Edge) {
+		streamtest.Run(t, func(k *streamtest.Kit) {
+			k.Topic("sales", 2)
+			k.Topic("customers", 2, "cleanup.policy", "compact")
+			keys := users(20)
+			put(k, "row", keys...)
+			var told mismatches
+			a := k.Start(enricher(t, edge), told.option())
+			require.Zero(k.T, told.count())
+			for _, key := range keys {
+				require.NoError(k.T, k.Broker.Produce("customers", wrong(scope.Murmur2)([]byte(key)), devbroker.Record{Key: []byte(key), Value: []byte("x")}))
+			}
+			k.Until("told of both", func() bool { return told.count() == 2 })
+			require.NoError(k.T, a.Stop())
+			require.Equal(k.T, 2, told.count())
+			for _, m := range told.told {
+				require.Equal(k.T, "customers", m.Topic)
+				require.Equal(k.T, 1-m.Partition, m.Belongs)
+			}
+		})
+	})
+}
+
+// What a group reads is a part of its topology: a member that reads otherwise gets no task until it leads.
+func TestReadTables_AreInTheFingerprint(t *testing.T) {
+	streamtest.Run(t, func(k *streamtest.Kit) {
+		k.Topic("sales", 2)
+		k.Topic("customers", 2, "cleanup.policy", "compact")
+		a := k.StartAs("a", enricher(t, topology.Join(customers)))
+		var idle atomic.Int32
+		b := k.Launch("b", enricher(t, topology.Lookup(customers)), processor.Observe(observe.Observer{Rebalance: func(r observe.Rebalance) {
+			if r.Kind == observe.Idle {
+				idle.Add(1)
+			}
+		}}))
+		k.Until("b idles", func() bool { return idle.Load() > 0 })
+		require.Equal(k.T, 2, a.Running())
+		require.NoError(k.T, a.Stop())
+		k.Until("b has the tasks", func() bool { return b.Running() == 2 })
 	})
 }
 

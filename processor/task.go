@@ -56,7 +56,8 @@ type task struct {
 
 	frame  *scope.Frame
 	cells  []*cell
-	joins  []*follower // of the joined tables
+	joins  []*follower         // of the joined tables
+	reads  []scope.ReadBacking // joined and looked-up tables, in the group's order
 	inputs []*input
 	failed failure
 	walks  walks

@@ -280,7 +280,8 @@ func TestPanic_EndsTheRun(t *testing.T) {
 	require.ErrorAs(t, <-failed, new(*PanicError))
 	env.tasks.Lost([]int32{0})
 
-	f := newFollower(env, &scope.Read{}, 0, func() {})
+	env.group.Reads, env.readPartitions = []scope.Read{{}}, []int32{1}
+	f := newFollower(env, 0, 0, func() {})
 	f.start(env.tasks.workers, env.restoring)
 	require.ErrorAs(t, <-failed, new(*PanicError))
 	<-f.done

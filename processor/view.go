@@ -21,7 +21,7 @@ import (
 // View keeps a whole table, all partitions, in a process that does not write it, and follows its changes. Reads are
 // local. Make it with NewView.
 type View[T any] struct {
-	table table[T]
+	table tableOf[T]
 	conf  config
 	log   *slog.Logger
 	ran   atomic.Bool
@@ -36,7 +36,7 @@ type View[T any] struct {
 
 // NewView checks the options, all at once, and makes a View of a *topology.Table or a *topology.ReadTable. It starts
 // nothing and touches no network and no disk.
-func NewView[T any](table table[T], options ...Option) (*View[T], error) {
+func NewView[T any](table tableOf[T], options ...Option) (*View[T], error) {
 	if table == nil || reflect.ValueOf(table).IsNil() {
 		return nil, errors.New("processor: the table is nil")
 	}

@@ -46,9 +46,10 @@ func Join[T any](t *ReadTable[T], options ...scope.ReadOption) Edge {
 	return readEdge("Join", t, scope.Read{}, options)
 }
 
-// Lookup reads a whole table, however its keys are hashed: every instance of the group keeps all of its partitions, which
-// are current before the first record is handled and followed from then on. While one is rebuilt it answers from before,
-// and the first read of it then is told to Observer.StaleRead.
+// Lookup reads a whole table: every instance of the group keeps all of its partitions, however many, which are current
+// before the first record is handled and followed from then on. Its handle says how its keys are hashed, be it otherwise
+// than the inputs'. While a partition is rebuilt it answers from before, and the first read of it then is told to
+// Observer.StaleRead.
 func Lookup[T any](t *ReadTable[T]) Edge {
 	return readEdge("Lookup", t, scope.Read{Lookup: true}, nil)
 }
