@@ -30,13 +30,13 @@ type environment struct {
 	// fail ends the run with an error; the first counts.
 	fail func(error)
 
-	restoring      chan struct{}  // a slot for each restore that may run at a time
-	taskCount      int32          // partitions of the inputs
-	partitions     []int32        // of each output
-	readPartitions []int32        // of each table that is only read
-	limits         map[string]int // bytes a record may have, by topic written
-	written        []string       // the tables' and outputs' topics
-	mismatched     sync.Map       // places of which a HashMismatch was told
+	restoring      chan struct{}           // a slot for each restore that may run at a time
+	taskCount      int32                   // partitions of the inputs
+	partitions     []int32                 // of each output
+	readPartitions []int32                 // of each table that is only read
+	limits         map[string]scope.Limits // of the topics written
+	written        []string                // the tables' and outputs' topics
+	mismatched     sync.Map                // places of which a HashMismatch was told
 
 	count *counters
 }

@@ -25,10 +25,10 @@ func (t *task) prepare(life, starting context.Context) error {
 	t.reads = t.readBackings()
 	t.frame.SetReads(t.reads)
 	for i, l := range t.frame.Layers() {
-		l.SetLimit(t.env.limits[t.env.group.Tables[i].Name])
+		l.SetLimits(t.env.limits[t.env.group.Tables[i].Name])
 	}
 	for i, o := range t.env.group.Outputs {
-		t.frame.SetOutputLimit(i, t.env.limits[o.Name])
+		t.frame.SetOutputLimits(i, t.env.limits[o.Name])
 	}
 	return nil
 }

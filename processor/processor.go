@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/tarnstream/tarn/internal/kafka"
+	"github.com/tarnstream/tarn/internal/scope"
 	worker "github.com/tarnstream/tarn/internal/task"
 	"github.com/tarnstream/tarn/state"
 	"github.com/tarnstream/tarn/topology"
@@ -83,7 +84,7 @@ func endOf(ctx context.Context, err error) error {
 func (p *Processor) prepare(ctx context.Context) (env *environment, err error) {
 	g := p.group.Description()
 	env = &environment{group: g, conf: p.conf, log: p.conf.kafka.Logger.With("group", g.Name), now: time.Now,
-		restoring: make(chan struct{}, restoresAtOnce), limits: map[string]int{}, written: writtenTopics(g), count: &p.counts}
+		restoring: make(chan struct{}, restoresAtOnce), limits: map[string]scope.Limits{}, written: writtenTopics(g), count: &p.counts}
 	if p.conf.stateDir != "" {
 		if env.dir, err = state.LockGroup(p.conf.stateDir, "groups", g.Name, env.log); err != nil {
 			return nil, fmt.Errorf("processor: group %s: %w", g.Name, err)

@@ -374,13 +374,18 @@ func (c *topicCheck) note(ctx context.Context) error {
 	if len(env.written) == 0 {
 		return nil
 	}
-	probe := env.client.NewProducer(kafka.ProducerConfig{})
-	defer probe.Close()
-	if err := probe.Prepare(ctx, env.written...); err != nil {
+	configs, err := env.client.TopicConfigs(ctx, env.written...)
+	if err != nil {
 		return err
 	}
 	for _, name := range env.written {
-		env.limits[name] = probe.MaxRecordBytes(name)
+		l := kafka.LimitsOf(configs[name])
+		env.limits[name] = scope.Limits{Bytes: l.RecordBytes, Size: sizeOf, Before: l.Before, After: l.After}
 	}
 	return nil
+}
+
+// sizeOf is the exact size of what is to be written, alone in its batch.
+func sizeOf(e scope.Emission) int {
+	return kafka.EncodedSize(&kafka.OutRecord{Key: bytesOf(e.Key), Value: e.Value, Headers: stateHeaders(e.Headers)})
 }

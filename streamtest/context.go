@@ -2,12 +2,12 @@ package streamtest
 
 import (
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/tarnstream/tarn/devbroker"
+	"github.com/tarnstream/tarn/internal/kafka"
 	"github.com/tarnstream/tarn/internal/scope"
 	"github.com/tarnstream/tarn/topology"
 )
@@ -57,7 +57,7 @@ func NewContext(t testing.TB, g *topology.Group, options ...ContextOption) *Cont
 	c.frame = scope.NewFrame(t.Context(), group, c.tables)
 	c.frame.SetTask(c.task, c.of)
 	for i, l := range c.frame.Layers() {
-		l.SetLimit(recordLimit(group.Tables[i].Topic))
+		l.SetLimits(limitsOf(group.Tables[i].Topic))
 	}
 	var reads []scope.ReadBacking
 	for i := range group.Reads {
@@ -65,17 +65,15 @@ func NewContext(t testing.TB, g *topology.Group, options ...ContextOption) *Cont
 	}
 	c.frame.SetReads(reads)
 	for i, o := range group.Outputs {
-		c.frame.SetOutputLimit(i, recordLimit(o.Topic))
+		c.frame.SetOutputLimits(i, limitsOf(o.Topic))
 	}
 	return c
 }
 
-// recordLimit is what a topic takes: what its handle says, else Kafka's default.
-func recordLimit(t scope.Topic) int {
-	if n, err := strconv.Atoi(t.Configs["max.message.bytes"]); err == nil {
-		return n
-	}
-	return 1<<20 + 12
+// limitsOf is what a topic takes: what its handle says, else Kafka's default size and any time.
+func limitsOf(t scope.Topic) scope.Limits {
+	l := kafka.LimitsOf(t.Configs)
+	return scope.Limits{Bytes: l.RecordBytes, Before: l.Before, After: l.After}
 }
 
 // Set gives key a row in a table that the group keeps, joins or looks up, as if it had been written long ago: it is not

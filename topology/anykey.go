@@ -25,7 +25,7 @@ func (t *Table[T]) SetKey(ctx *Context, key string, value T) error {
 	if err != nil {
 		return err
 	}
-	return t.set(ctx, o, k, value)
+	return o.Set(k, value, stamp(ctx))
 }
 
 // DeleteKey removes any key of this task's partition. Errors are those of SetKey.
@@ -34,7 +34,7 @@ func (t *Table[T]) DeleteKey(ctx *Context, key string) error {
 	if err != nil {
 		return err
 	}
-	return t.remove(ctx, o, k)
+	return o.Delete(k, stamp(ctx))
 }
 
 // any checks that key is one of this task.
@@ -45,22 +45,6 @@ func (t *Table[T]) any(ctx *Context, key string) (*scope.Overlay[T], []byte, err
 	}
 	k := []byte(key)
 	return o, k, ctx.frame.Own(&t.topic, k)
-}
-
-func (t *Table[T]) set(ctx *Context, o *scope.Overlay[T], key []byte, value T) error {
-	at, err := stamp(ctx, &t.topic, key)
-	if err != nil {
-		return err
-	}
-	return o.Set(key, value, at)
-}
-
-func (t *Table[T]) remove(ctx *Context, o *scope.Overlay[T], key []byte) error {
-	at, err := stamp(ctx, &t.topic, key)
-	if err != nil {
-		return err
-	}
-	return o.Delete(key, at)
 }
 
 // Row is one row of a Range.

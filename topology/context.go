@@ -18,7 +18,7 @@ type (
 	TooLargeError = scope.TooLargeError
 	// PartitionError says that another task keeps the row of a key.
 	PartitionError = scope.PartitionError
-	// TimestampError says that a record was to be written with a time before 1970 or after 2262.
+	// TimestampError says that a record was to be written with a time that its topic does not take.
 	TimestampError = scope.TimestampError
 )
 

@@ -67,21 +67,13 @@ func (s *Stream[T]) Codec() codec.Codec[T] { return s.codec }
 // with Output or Loop. The key decides the partition, by the handle's hash. An error means that nothing was written:
 // *UndeclaredError, *TooLargeError, *TimestampError or the codec's own.
 func (s *Stream[T]) Emit(ctx *Context, key string, value T, headers ...Header) error {
-	at, err := stamp(ctx, &s.topic, key)
-	if err != nil {
-		return err
-	}
-	e := scope.Emission{Key: key, Headers: headers, Timestamp: at}
+	e := scope.Emission{Key: key, Headers: headers, Timestamp: stamp(ctx)}
 	return ctx.frame.Emit(s, s.topic.Name, e, func(dst []byte) ([]byte, error) { return s.codec.Encode(dst, value) })
 }
 
 // EmitTombstone writes a record with a null value. Errors are those of Emit.
 func (s *Stream[T]) EmitTombstone(ctx *Context, key string, headers ...Header) error {
-	at, err := stamp(ctx, &s.topic, key)
-	if err != nil {
-		return err
-	}
-	return ctx.frame.Emit(s, s.topic.Name, scope.Emission{Key: key, Headers: headers, Timestamp: at}, nil)
+	return ctx.frame.Emit(s, s.topic.Name, scope.Emission{Key: key, Headers: headers, Timestamp: stamp(ctx)}, nil)
 }
 
 // Table is a compacted topic whose newest value for each key is kept on local disk. One group writes it.
@@ -127,7 +119,7 @@ func (t *Table[T]) Set(ctx *Context, value T) error {
 	if err != nil {
 		return err
 	}
-	return t.set(ctx, o, key, value)
+	return o.Set(key, value, stamp(ctx))
 }
 
 // Delete removes the record in hand's key. Errors are those of Set.
@@ -136,7 +128,7 @@ func (t *Table[T]) Delete(ctx *Context) error {
 	if err != nil {
 		return err
 	}
-	return t.remove(ctx, o, key)
+	return o.Delete(key, stamp(ctx))
 }
 
 func (t *Table[T]) own(ctx *Context) (*scope.Overlay[T], []byte, error) {

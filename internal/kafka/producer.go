@@ -106,10 +106,7 @@ func (p *Producer) Prepare(ctx context.Context, topics ...string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for topic, conf := range configs {
-		var n int
-		if _, err := fmt.Sscan(conf["max.message.bytes"], &n); err == nil && n > 0 {
-			p.limits[topic] = n
-		}
+		p.limits[topic] = LimitsOf(conf).RecordBytes
 	}
 	return nil
 }

@@ -23,21 +23,6 @@ func (e *UndeclaredError) Error() string {
 	return fmt.Sprintf("topology: group %s: %s %s is not declared: add topology.%s to Define", e.Group, e.Kind, e.Name, e.Edge)
 }
 
-// TooLargeError says that a row or an emission would not fit into a record of its topic.
-// Sizes are in bytes, with the record's overhead; raise the topic's max.message.bytes or write less.
-type TooLargeError struct {
-	Topic       string
-	Key         string
-	Size, Limit int
-}
-
-func (e *TooLargeError) Error() string {
-	return fmt.Sprintf("topology: record for %s with key %.64q has %d bytes, the topic takes %d", e.Topic, e.Key, e.Size, e.Limit)
-}
-
-// recordOverhead bounds what Kafka's record and batch framing adds to key, value and headers.
-const recordOverhead = 128
-
 // Frame is one task's tables, emissions and record in hand.
 type Frame struct {
 	context.Context
@@ -54,7 +39,7 @@ type Frame struct {
 	arena   []byte     // holds the emissions' values; emissions keep older chunks alive
 	pending int        // how many of emitted the record in hand made
 	size    int        // bytes of the accepted emissions
-	limits  []int      // by output; 0 means none
+	limits  []Limits   // by output
 
 	task, partitions int32   // 0 partitions: not said
 	walks            []*walk // open ones of the record in hand
@@ -68,8 +53,8 @@ func (f *Frame) Layers() []Layer { return f.layers }
 // Record is the record in hand.
 func (f *Frame) Record() *Record { return &f.record }
 
-// SetOutputLimit bounds the size of a record for an output.
-func (f *Frame) SetOutputLimit(output, bytes int) { f.limits[output] = bytes }
+// SetOutputLimits says what an output's topic takes.
+func (f *Frame) SetOutputLimits(output int, l Limits) { f.limits[output] = l }
 
 // Run takes a record in hand and calls fn. When fn returns nil everything it wrote enters the open layer; after an
 // error, a panic or Trouble nothing of it stays, and the panic goes on.
@@ -99,7 +84,7 @@ func (f *Frame) accept() {
 		l.Accept()
 	}
 	for _, e := range f.emitted[len(f.emitted)-f.pending:] {
-		f.size += emissionSize(e)
+		f.size += roughSize(e)
 	}
 	f.pending = 0
 }
@@ -154,9 +139,9 @@ func (f *Frame) Emit(handle any, name string, e Emission, encode func(dst []byte
 		}
 		e.Value = f.arena[at:len(f.arena):len(f.arena)]
 	}
-	if limit := f.limits[i]; limit > 0 && emissionSize(e) > limit {
+	if err := f.limits[i].check(name, e); err != nil {
 		f.arena = f.arena[:at]
-		return &TooLargeError{Topic: name, Key: e.Key, Size: emissionSize(e), Limit: limit}
+		return err
 	}
 	e.Headers = CloneHeaders(e.Headers)
 	f.emitted = append(f.emitted, e)
@@ -187,14 +172,6 @@ func appendValue(arena []byte, encode func([]byte) ([]byte, error)) ([]byte, err
 		return []byte{}, nil
 	}
 	return grown, nil
-}
-
-func emissionSize(e Emission) int {
-	n := recordOverhead + len(e.Key) + len(e.Value)
-	for _, h := range e.Headers {
-		n += len(h.Key) + len(h.Value) + 10
-	}
-	return n
 }
 
 // output finds the output of a stream's handle.

@@ -103,8 +103,8 @@ type Layer interface {
 	Peek(key string) (value []byte, ok bool, err error)
 	// Bytes estimates the memory of the open layer's changes and of the rows it caches.
 	Bytes() (dirty, cached int)
-	// SetLimit bounds the size of a row's key and value.
-	SetLimit(bytes int)
+	// SetLimits says what the table's topic takes.
+	SetLimits(Limits)
 }
 
 // Change is the newest value of a key, or its deletion. Offset is filled in when the log has it.
@@ -140,7 +140,7 @@ type Record struct {
 
 // NewFrame makes the frame of one task.
 func NewFrame(ctx context.Context, g *Group, below Backing) *Frame {
-	f := &Frame{Context: ctx, group: g, limits: make([]int, len(g.Outputs))}
+	f := &Frame{Context: ctx, group: g, limits: make([]Limits, len(g.Outputs))}
 	for i, t := range g.Tables {
 		f.layers = append(f.layers, t.NewOverlay(i, &guard{below, f}))
 	}

@@ -27,7 +27,7 @@ type Overlay[T any] struct {
 	coder   Coder[T]
 	below   Backing
 	decoded bool // T has no pointers: values may be kept
-	limit   int
+	limits  Limits
 
 	rows       map[string]*row[T]
 	dirty      []*row[T]
@@ -128,8 +128,8 @@ func (o *Overlay[T]) Set(key []byte, v T, timestamp int64) error {
 		return err
 	}
 	o.scratch = data
-	if size := len(key) + len(data) + recordOverhead; o.limit > 0 && size > o.limit {
-		return &TooLargeError{Topic: o.name, Key: string(key), Size: size, Limit: o.limit}
+	if err := o.limits.check(o.name, Emission{Key: r.key, Value: data, Timestamp: timestamp}); err != nil {
+		return err
 	}
 	if o.walks > 0 {
 		r.pending.data = nil
@@ -146,6 +146,9 @@ func (o *Overlay[T]) Set(key []byte, v T, timestamp int64) error {
 func (o *Overlay[T]) Delete(key []byte, timestamp int64) error {
 	r, err := o.load(key)
 	if err != nil {
+		return err
+	}
+	if err := o.limits.check(o.name, Emission{Key: r.key, Timestamp: timestamp}); err != nil {
 		return err
 	}
 	r.pending.data = r.pending.data[:0]
@@ -243,5 +246,5 @@ func (o *Overlay[T]) trim() {
 // Bytes implements Layer.
 func (o *Overlay[T]) Bytes() (dirty, cached int) { return o.dirtyBytes, o.cached }
 
-// SetLimit implements Layer.
-func (o *Overlay[T]) SetLimit(bytes int) { o.limit = bytes }
+// SetLimits implements Layer.
+func (o *Overlay[T]) SetLimits(l Limits) { o.limits = l }

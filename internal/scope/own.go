@@ -16,19 +16,6 @@ func (e *PartitionError) Error() string {
 		e.Table, e.Key, e.Partition, e.Task)
 }
 
-// TimestampError says that a record was to be written with a time before 1970 or after 2262: one that was given, or that
-// of the record in hand, whose producer may have counted in other units. Give one with Context.WithTimestamp.
-// Timestamp is in milliseconds since 1970.
-type TimestampError struct {
-	Topic     string
-	Key       string
-	Timestamp int64
-}
-
-func (e *TimestampError) Error() string {
-	return fmt.Sprintf("topology: record for %s with key %.64q has the time %d ms, which is not between 1970 and 2262", e.Topic, e.Key, e.Timestamp)
-}
-
 // SetTask says which partition of how many the frame is for. Before that every key is taken for its own.
 func (f *Frame) SetTask(partition, of int32) { f.task, f.partitions = partition, of }
 

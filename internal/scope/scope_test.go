@@ -178,7 +178,7 @@ func TestSeal_OwnsItsBytesAndEachKeyOnce(t *testing.T) {
 
 func TestSet_RefusedLeavesTheEarlierWrite(t *testing.T) {
 	f := newFrame(t, below{}, nil)
-	f.Layers()[0].SetLimit(200)
+	f.Layers()[0].SetLimits(scope.Limits{Bytes: 200})
 	require.NoError(t, f.Run(scope.Record{}, func(*scope.Frame) error {
 		require.NoError(t, text(t, f).Set([]byte("k"), "good", 0))
 		var large *scope.TooLargeError
@@ -193,7 +193,7 @@ func TestSet_RefusedLeavesTheEarlierWrite(t *testing.T) {
 
 func TestEmit_TooLargeAndEmptyAndTombstone(t *testing.T) {
 	f := newFrame(t, below{}, nil)
-	f.SetOutputLimit(0, 200)
+	f.SetOutputLimits(0, scope.Limits{Bytes: 200})
 	require.NoError(t, f.Run(scope.Record{}, func(*scope.Frame) error {
 		var large *scope.TooLargeError
 		require.ErrorAs(t, emit(f, strings.Repeat("x", 300)), &large)
