@@ -9,6 +9,10 @@ import (
 	"github.com/tarnstream/tarn/internal/scope"
 )
 
+// InputOption is a choice about an input, for topology.Input and topology.Loop, or, with processor.Inputs, for all inputs of
+// a group.
+type InputOption = scope.InputOption
+
 // ErrorPolicy says what is done about a record that cannot be handled: its value cannot be decoded, its callback returns
 // an error or panics, or what it writes is too large or wrongly timed. Whatever is done, nothing that the failed attempt
 // wrote stays. The zero value is Fail.
@@ -27,7 +31,7 @@ const (
 )
 
 // OnError sets the policy of an Input, or with processor.Inputs that of the group.
-func OnError(p ErrorPolicy) scope.InputOption {
+func OnError(p ErrorPolicy) InputOption {
 	return func(in *scope.Input) {
 		own := p.of
 		in.OnError = &own

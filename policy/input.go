@@ -7,14 +7,14 @@ import (
 )
 
 // FromEarliest makes an Input that the group has never read begin at its earliest record. It is the default.
-func FromEarliest() scope.InputOption {
+func FromEarliest() InputOption {
 	return func(in *scope.Input) { in.Begin = scope.BeginEarliest }
 }
 
 // FromLatest makes an Input that the group has never read begin at its end, as it is when the partition's first task
 // starts: what was written before is not read. That is committed at once, so that a restart goes on there. A Loop begins
 // with its earliest record all the same.
-func FromLatest() scope.InputOption {
+func FromLatest() InputOption {
 	return func(in *scope.Input) { in.Begin = scope.BeginLatest }
 }
 
@@ -45,7 +45,7 @@ const (
 
 // OnLost sets what an Input does when its place is lost, or with processor.Inputs what those of the group do that do not
 // say it themselves.
-func OnLost(l Lost) scope.InputOption {
+func OnLost(l Lost) InputOption {
 	return func(in *scope.Input) {
 		in.Lost = l
 		if l < scope.LostCareful || l > scope.LostFail {

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tarnstream/tarn/codec"
+	"github.com/tarnstream/tarn/policy"
 	"github.com/tarnstream/tarn/processor"
 	"github.com/tarnstream/tarn/streamtest"
 	"github.com/tarnstream/tarn/topology"
@@ -22,7 +23,7 @@ import (
 var notes = topology.NewTable("notes", codec.Bytes)
 
 // noter runs fn for each click.
-func noter(t *testing.T, fn topology.Callback[string], options ...topology.InputOption) *topology.Group {
+func noter(t *testing.T, fn func(*topology.Context, string) error, options ...policy.InputOption) *topology.Group {
 	return define(t, "noter", topology.Input(clicks, fn, options...), topology.Persist(notes))
 }
 
@@ -102,7 +103,7 @@ func TestAnyKey_OfAnotherPartitionIsNamed(t *testing.T) {
 	far, own := "", ""
 	for i := 0; far == "" || own == ""; i++ {
 		key := fmt.Sprint(i)
-		if topology.PartitionOf([]byte(key), 4) == 3 {
+		if partitionOf(key, 4) == 3 {
 			own = key
 		} else {
 			far = key
@@ -126,7 +127,7 @@ func TestAnyKey_OfAnotherPartitionIsNamed(t *testing.T) {
 				var other *topology.PartitionError
 				require.ErrorAs(k.T, err, &other)
 				require.Equal(k.T, topology.PartitionError{Table: "notes", Key: far,
-					Partition: topology.PartitionOf([]byte(far), 4), Task: 3}, *other)
+					Partition: partitionOf(far, 4), Task: 3}, *other)
 				require.Empty(k.T, k.Fold("notes"))
 			})
 		})

@@ -36,6 +36,7 @@ type committer struct {
 	env      *environment
 	kick     chan struct{}
 	arrived  chan struct{}
+	late     chan struct{} // a layer has arrived whose task was in an effect when it was asked
 	syncs    chan chan error
 	done     chan struct{} // closed when run has returned
 	producer *kafka.Producer
@@ -45,7 +46,7 @@ type committer struct {
 }
 
 func newCommitter(env *environment) *committer {
-	return &committer{env: env, kick: make(chan struct{}, 1), arrived: make(chan struct{}, 1), syncs: make(chan chan error),
+	return &committer{env: env, kick: make(chan struct{}, 1), arrived: make(chan struct{}, 1), late: make(chan struct{}, 1), syncs: make(chan chan error),
 		done: make(chan struct{})}
 }
 
@@ -57,14 +58,17 @@ func (c *committer) run(ctx context.Context) error {
 	defer ticker.Stop()
 	for {
 		var answer chan error
+		work := c.round
 		select {
 		case <-ticker.C:
 		case <-c.kick:
+		case <-c.late:
+			work = c.settle
 		case answer = <-c.syncs:
 		case <-ctx.Done():
 			return nil
 		}
-		err := c.round(ctx)
+		err := work(ctx)
 		if answer != nil {
 			answer <- err
 		}
@@ -74,12 +78,16 @@ func (c *committer) run(ctx context.Context) error {
 	}
 }
 
-// offer takes a task's sealed layer for the next commit.
+// offer takes a task's sealed layer for the next commit. One that comes late, after the effects of its task, does not wait
+// for the interval: until it is committed the task cannot seal another.
 func (c *committer) offer(s *sealed) {
 	c.mu.Lock()
 	c.waiting = append(c.waiting, s)
 	c.mu.Unlock()
 	notify(c.arrived)
+	if len(s.task.frame.Effects()) > 0 {
+		notify(c.late)
+	}
 }
 
 // kickNow asks for a commit before the interval is over.
@@ -113,7 +121,7 @@ func (c *committer) sync(ctx context.Context) error {
 	}
 }
 
-// round gathers sealed layers and commits them; layers of one task that wait behind each other take several turns.
+// round gathers sealed layers and commits them.
 func (c *committer) round(ctx context.Context) error {
 	asked := 0
 	for _, t := range c.env.tasks.all() {
@@ -122,6 +130,11 @@ func (c *committer) round(ctx context.Context) error {
 		}
 	}
 	c.gather(ctx, asked)
+	return c.settle(ctx)
+}
+
+// settle commits the layers that wait; those of one task that wait behind each other take several turns.
+func (c *committer) settle(ctx context.Context) error {
 	for {
 		turn := c.take()
 		if len(turn) == 0 {

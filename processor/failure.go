@@ -84,15 +84,21 @@ func (t *task) fail(in *input, err error) (passed bool, final error) {
 // trouble tells what a failed attempt is besides a matter of its record, nil where it is just that: no policy may pass a
 // record because the disk failed, or because the task has lost its partition or was told to stop and has used up its time.
 func (t *task) trouble() error {
-	switch {
-	case t.lease.Err() != nil: // asked of the lease: the frame's context follows it a moment later
-		return errLost
-	case t.frame.Err() != nil:
-		return context.Cause(t.frame)
-	case t.frame.Trouble() != nil:
-		return fmt.Errorf("processor: group %s: task %d: tables cannot be read: %w", t.env.group.Name, t.partition, t.frame.Trouble())
+	if err := t.over(); err != nil {
+		return err
+	}
+	if err := t.frame.Trouble(); err != nil {
+		return fmt.Errorf("processor: group %s: task %d: tables cannot be read: %w", t.env.group.Name, t.partition, err)
 	}
 	return nil
+}
+
+// over tells why nothing of what the task does counts any more, nil while it does.
+func (t *task) over() error {
+	if t.lease.Err() != nil { // asked of the lease: the frame's context follows it a moment later
+		return errLost
+	}
+	return context.Cause(t.frame)
 }
 
 // kindOf is a failed attempt's kind of error.

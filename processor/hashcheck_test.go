@@ -62,12 +62,12 @@ func TestR69_AProducerThatHashesOtherwise(t *testing.T) {
 		require.Equal(k.T, 2, told.count(), "once for each partition")
 		for _, e := range told.told {
 			require.Equal(k.T, observe.Place{Group: "clicker", Topic: "clicks", Partition: 1 - e.Belongs}, e.Place)
-			require.Equal(k.T, topology.PartitionOf(e.Key, 2), e.Belongs)
+			require.Equal(k.T, partitionOf(string(e.Key), 2), e.Belongs)
 			require.Equal(k.T, "murmur2", e.Hash)
 			records, err := k.Broker.Records("clicks", e.Partition)
 			require.NoError(k.T, err)
 			require.Equal(k.T, e.Key, records[e.Offset].Key)
-			require.Equal(k.T, e.Partition, topology.PartitionOf(records[e.Offset-1].Key, 2), "it is the first such record")
+			require.Equal(k.T, e.Partition, partitionOf(string(records[e.Offset-1].Key), 2), "it is the first such record")
 		}
 
 		a.Disconnect() // the tasks are lost and started again
@@ -114,7 +114,7 @@ func TestR69_OnlyTheFirstRecordsAreChecked(t *testing.T) {
 		a := k.Start(g, told.option())
 		var of [2][]string // keys by partition
 		for _, key := range users(300) {
-			p := topology.PartitionOf([]byte(key), 2)
+			p := partitionOf(key, 2)
 			of[p] = append(of[p], key)
 		}
 		first := func([]byte) int32 { return 0 }

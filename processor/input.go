@@ -21,7 +21,8 @@ type input struct {
 	onError  *scope.ErrorPolicy
 	cursor   *kafka.Cursor
 	position int64
-	refused  int // how often in a row position was refused, without an answer in between
+	sealed   int64 // position at the last seal, or where the task began
+	refused  int   // how often in a row position was refused, without an answer in between
 
 	// committed is what the group has in Kafka, nil where that is not known. The committer moves it.
 	committed atomic.Pointer[mark]

@@ -8,6 +8,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/tarnstream/tarn/codec"
+	"github.com/tarnstream/tarn/internal/scope"
 	"github.com/tarnstream/tarn/streamtest"
 	"github.com/tarnstream/tarn/topology"
 )
@@ -42,6 +43,9 @@ func define(t *testing.T, name string, edges ...topology.Edge) *topology.Group {
 	require.NoError(t, err)
 	return g
 }
+
+// partitionOf is the partition of n that a key belongs to by the default hash.
+func partitionOf(key string, n int32) int32 { return scope.Murmur2.Partition([]byte(key), n) }
 
 // users gives n keys.
 func users(n int) []string {

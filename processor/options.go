@@ -11,7 +11,7 @@ import (
 	"github.com/tarnstream/tarn/internal/kafka"
 	"github.com/tarnstream/tarn/internal/scope"
 	"github.com/tarnstream/tarn/observe"
-	"github.com/tarnstream/tarn/topology"
+	"github.com/tarnstream/tarn/policy"
 )
 
 // Option sets one thing of a Processor, View, Emitter or CreateTopics. Options that mean nothing to one of them are
@@ -64,7 +64,7 @@ func StopTimeout(d time.Duration) Option { return func(c *config) { c.stopTimeou
 func LayerBytes(n int) Option { return func(c *config) { c.layerBytes = n } }
 
 // Inputs sets what holds for every Input and Loop of the group whose own options say nothing else; see package policy.
-func Inputs(options ...topology.InputOption) Option {
+func Inputs(options ...policy.InputOption) Option {
 	return func(c *config) {
 		for _, o := range options {
 			o(&c.inputs)

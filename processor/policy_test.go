@@ -69,7 +69,7 @@ func doJob(ctx *topology.Context, how string) error {
 }
 
 // worker is the group over doJob or another callback.
-func worker(t *testing.T, fn func(*topology.Context, string) error, options ...topology.InputOption) *topology.Group {
+func worker(t *testing.T, fn func(*topology.Context, string) error, options ...policy.InputOption) *topology.Group {
 	t.Helper()
 	return define(t, "worker", topology.Input(jobs, fn, options...), topology.Persist(notes), topology.Output(results))
 }
@@ -149,13 +149,13 @@ func TestR61_PassedRecordLeavesNoTrace(t *testing.T) {
 
 // failing are the policies by which a failed record ends Run, with the attempts made.
 var failing = map[string]struct {
-	policy   []topology.InputOption
+	policy   []policy.InputOption
 	attempts int
 }{
 	"default":         {nil, 1},
-	"fail":            {[]topology.InputOption{policy.OnError(policy.Fail())}, 1},
-	"zero value":      {[]topology.InputOption{policy.OnError(policy.ErrorPolicy{})}, 1},
-	"retry then fail": {[]topology.InputOption{policy.OnError(policy.Retry(policy.Backoff{Attempts: 4}, policy.Fail()))}, 4},
+	"fail":            {[]policy.InputOption{policy.OnError(policy.Fail())}, 1},
+	"zero value":      {[]policy.InputOption{policy.OnError(policy.ErrorPolicy{})}, 1},
+	"retry then fail": {[]policy.InputOption{policy.OnError(policy.Retry(policy.Backoff{Attempts: 4}, policy.Fail()))}, 4},
 }
 
 func TestR61_FailedRecordEndsRunAndLeavesNoTrace(t *testing.T) {

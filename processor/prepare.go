@@ -119,5 +119,11 @@ func (t *task) openInputs(ctx context.Context) error {
 		i.check = t.env.newHashCheck(&in.Topic, t.partition, t.env.taskCount)
 		t.inputs = append(t.inputs, i)
 	}
-	return t.place(ctx, committed)
+	if err := t.place(ctx, committed); err != nil {
+		return err
+	}
+	for _, in := range t.inputs {
+		in.sealed = in.position
+	}
+	return nil
 }

@@ -53,9 +53,9 @@ func New(group *topology.Group, options ...Option) (*Processor, error) {
 func (p *Processor) Ready() <-chan struct{} { return p.ready }
 
 // Run joins the group and handles records until ctx ends; then it commits, flushes, leaves the group and returns nil.
-// Any other end is an error: *RecordError for a record that cannot be handled, *TopicsError for topics that do not fit,
-// *state.LockedError for a state directory in use, or what Kafka or the disk said. What was committed before stays
-// right in either case. Run is called once.
+// Any other end is an error: *RecordError for a record that cannot be handled, *EffectError for an effect that failed,
+// *TopicsError for topics that do not fit, *state.LockedError for a state directory in use, or what Kafka or the disk
+// said. What was committed before stays right in either case. Run is called once.
 func (p *Processor) Run(ctx context.Context) error {
 	if p.ran.Swap(true) {
 		return errors.New("processor: Run is called once")
@@ -69,9 +69,9 @@ func (p *Processor) Run(ctx context.Context) error {
 	return endOf(ctx, err)
 }
 
-// endOf makes an end that was asked for no error. What happened to a record stays one, whatever ended the callback.
+// endOf makes an end that was asked for no error. What happened to a record or an effect stays one, whatever ended it.
 func endOf(ctx context.Context, err error) error {
-	if _, record := errors.AsType[*RecordError](err); record || ctx.Err() == nil {
+	if is[*RecordError](err) || is[*EffectError](err) || ctx.Err() == nil {
 		return err
 	}
 	if _, unreachable := errors.AsType[*kafka.UnreachableError](err); unreachable || errors.Is(err, context.Cause(ctx)) || errors.Is(err, ctx.Err()) {
@@ -176,7 +176,8 @@ func (e *environment) run(ctx context.Context, p *Processor) error {
 	return err
 }
 
-// guarded makes a panic, a defect of ours, the error that ends the run: the other goroutines would wait for what never comes.
+// guarded makes a panic an error with its stack: that of a user's func, and a defect of ours, which ends the run, since the
+// other goroutines would wait for what never comes.
 func guarded(run func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {

@@ -111,7 +111,7 @@ func TestReadTable_IsCurrentBeforeInputAndFollowed(t *testing.T) {
 			require.Equal(k.T, all("new", keys...), streamtest.FoldOf(k, enriched))
 
 			put(k, "newest", keys...)
-			require.NoError(k.T, k.Broker.Produce("customers", topology.PartitionOf([]byte(keys[1]), 3), devbroker.Record{Key: []byte(keys[1])}))
+			require.NoError(k.T, k.Broker.Produce("customers", partitionOf(keys[1], 3), devbroker.Record{Key: []byte(keys[1])}))
 			for _, key := range keys[2:] {
 				requireCustomer(k, a, key, "newest")
 			}
@@ -197,7 +197,7 @@ func TestJoin_OfAnotherPartition(t *testing.T) {
 // otherPartition gives a key of another partition of n.
 func otherPartition(key string, n int32) string {
 	for _, other := range users(100) {
-		if topology.PartitionOf([]byte(other), n) != topology.PartitionOf([]byte(key), n) {
+		if partitionOf(other, n) != partitionOf(key, n) {
 			return other
 		}
 	}

@@ -152,11 +152,12 @@ func (t *task) loop(ctx context.Context) error {
 				return errLost
 			}
 			if t.sealing.Swap(false) && !t.unsettled.Load() {
-				t.seal()
+				if err := t.seal(); err != nil {
+					return err
+				}
 			}
 			if t.stopping.Load() {
-				t.seal()
-				return nil
+				return t.seal()
 			}
 			t.walks.take()
 		}
@@ -169,8 +170,7 @@ func (t *task) loop(ctx context.Context) error {
 				busy = busy || visited
 			}
 			if err != nil {
-				t.seal() // what came before the failed record is whole
-				return err
+				return errors.Join(err, t.seal()) // what came before the failed record is whole
 			}
 		}
 		if busy {
@@ -310,23 +310,27 @@ func (t *task) nudge() {
 	}
 }
 
-// seal hands the open layer to the committer. While an older one is unsettled it waits in the open layer; the last
-// seal of a task is held by the committer until the older one is settled.
-func (t *task) seal() {
+// seal does the open layer's effects and hands it to the committer. While an older one is unsettled it waits in the open
+// layer; the last seal of a task is held by the committer until the older one is settled.
+func (t *task) seal() error {
 	if !t.worked.Swap(false) {
-		return
+		return nil
+	}
+	if err := t.effects(); err != nil {
+		return err
 	}
 	t.unsettled.Store(true)
 	tables, emitted := t.frame.Seal()
 	s := &sealed{task: t, tables: tables, batches: t.batches(tables, emitted), marks: make([]mark, len(t.inputs)), through: t.walks.through}
 	t.walks.through = nil
 	for i, in := range t.inputs {
-		s.marks[i] = mark{in.id, in.position}
+		s.marks[i], in.sealed = mark{in.id, in.position}, in.position
 	}
 	for i, c := range t.cells {
 		c.seal(tables[i])
 	}
 	t.env.commit.offer(s)
+	return nil
 }
 
 // settled tells the task that its sealed layer is in Kafka.

@@ -64,7 +64,7 @@ func TestVisit_EveryRowOnceAndInKafkaAtTheEnd(t *testing.T) {
 	g := visitor(t, topology.Output(out), topology.Visit("mark", notes, func(ctx *topology.Context, key string, value []byte) error {
 		own, ok, err := notes.Get(ctx)
 		if err != nil || !ok || string(own) != string(value) || ctx.Key() != key || !ctx.HasKey() || ctx.Topic() != "notes" || ctx.Offset() != -1 ||
-			len(ctx.Headers()) > 0 || topology.PartitionOf([]byte(key), 4) != ctx.Partition() || time.Since(ctx.Timestamp()) > time.Second {
+			len(ctx.Headers()) > 0 || partitionOf(key, 4) != ctx.Partition() || time.Since(ctx.Timestamp()) > time.Second {
 			bad = append(bad, key)
 		}
 		if strings.HasSuffix(key, "0") {
@@ -266,7 +266,7 @@ func TestR61_NothingStaysOfARowWhoseVisitFails(t *testing.T) {
 				var failed *processor.VisitError
 				require.ErrorAs(k.T, err, &failed)
 				require.Equal(k.T, "user-5", failed.Key)
-				require.Equal(k.T, topology.PartitionOf([]byte("user-5"), 4), failed.Partition)
+				require.Equal(k.T, partitionOf("user-5", 4), failed.Partition)
 				require.Contains(k.T, failed.Unfinished, failed.Partition)
 				require.ErrorContains(k.T, err, `key "user-5"`)
 				var panicked *processor.PanicError
@@ -421,7 +421,7 @@ func TestVisit_RebalanceInTheMiddle(t *testing.T) {
 			require.Equal(k.T, 1, times[key])
 		}
 		for _, key := range keys {
-			if !slices.Contains(moved, topology.PartitionOf([]byte(key), 4)) {
+			if !slices.Contains(moved, partitionOf(key, 4)) {
 				require.Equal(k.T, 1, times[key], "of a partition that stays")
 			}
 		}

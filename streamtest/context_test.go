@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tarnstream/tarn/codec"
+	"github.com/tarnstream/tarn/internal/scope"
 	"github.com/tarnstream/tarn/streamtest"
 	"github.com/tarnstream/tarn/topology"
 )
@@ -87,7 +88,7 @@ func TestContext_AsTask(t *testing.T) {
 	require.NoError(t, streamtest.Call(c, orders, streamtest.KV(own, "set "+own)))
 	var other *topology.PartitionError
 	require.ErrorAs(t, streamtest.Call(c, orders, streamtest.KV(own, "set "+far)), &other)
-	require.Equal(t, topology.PartitionError{Table: "notes", Key: far, Partition: topology.PartitionOf([]byte(far), 4), Task: 3}, *other)
+	require.Equal(t, topology.PartitionError{Table: "notes", Key: far, Partition: scope.Murmur2.Partition([]byte(far), 4), Task: 3}, *other)
 	require.EqualValues(t, 3, streamtest.Records(c, notes)[0].Partition)
 	require.Contains(t, failure(t, func(tb testing.TB) {
 		streamtest.Set(streamtest.NewContext(tb, obedient(tb), streamtest.AsTask(3, 4)), notes, far, "")
@@ -105,7 +106,7 @@ func TestContext_AsTask(t *testing.T) {
 // keysOf gives a key of partition p of n and one of another.
 func keysOf(p, n int32) (own, far string) {
 	for i := 0; own == "" || far == ""; i++ {
-		if key := fmt.Sprint(i); topology.PartitionOf([]byte(key), n) == p {
+		if key := fmt.Sprint(i); scope.Murmur2.Partition([]byte(key), n) == p {
 			own = key
 		} else {
 			far = key

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tarnstream/tarn/devbroker"
+	"github.com/tarnstream/tarn/internal/scope"
 	"github.com/tarnstream/tarn/processor"
 	"github.com/tarnstream/tarn/streamtest"
 	"github.com/tarnstream/tarn/topology"
@@ -49,7 +50,7 @@ func TestExpect_TakesTheRecordsOfOneKeyInOrder(t *testing.T) {
 		streamtest.Expect(k, out, streamtest.KV("c", "emit c"))
 		got := streamtest.Expect(k, out, streamtest.KV("a", "emit a"), streamtest.KV("a", "emit b,emit a"),
 			streamtest.KV("b", "emit b,emit a").At(time.UnixMilli(5)))
-		require.Equal(k.T, topology.PartitionOf([]byte("b"), 3), got[2].Partition)
+		require.Equal(k.T, scope.Murmur2.Partition([]byte("b"), 3), got[2].Partition)
 		streamtest.Expect(k, out)
 		streamtest.Send(k, orders, streamtest.KV("me", "bury a").Header("h", "v"))
 		streamtest.Expect(k, out, streamtest.Tombstone[string]("a"))
@@ -126,7 +127,7 @@ func TestSend_ByTheHandlesHashOrTheGivenPartition(t *testing.T) {
 		k.Send("orders", "key", "raw")
 		require.EqualValues(k.T, crc32.ChecksumIEEE([]byte("key"))%8, streamtest.Records(k, crc)[0].Partition)
 		got := streamtest.Records(k, orders)
-		require.EqualValues(k.T, topology.PartitionOf([]byte("key"), 8), got[0].Partition)
+		require.EqualValues(k.T, scope.Murmur2.Partition([]byte("key"), 8), got[0].Partition)
 		require.Equal(k.T, `"key"="raw"`, got[0].String())
 		require.EqualValues(k.T, 6, got[1].Partition)
 		require.Equal(k.T, `null key="v"`, got[1].String())

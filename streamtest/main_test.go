@@ -12,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/tarnstream/tarn/codec"
+	"github.com/tarnstream/tarn/policy"
 	"github.com/tarnstream/tarn/topology"
 )
 
@@ -75,7 +76,7 @@ func list(ctx *topology.Context, key string) error {
 	return out.Emit(ctx, key, strings.Join(rows, ";"))
 }
 
-func obedient(t testing.TB, options ...topology.InputOption) *topology.Group {
+func obedient(t testing.TB, options ...policy.InputOption) *topology.Group {
 	t.Helper()
 	g, err := topology.Define("obedient", topology.Input(orders, obey, options...), topology.Output(out),
 		topology.Persist(notes), topology.Persist(counts))

@@ -8,17 +8,15 @@ import (
 	"github.com/tarnstream/tarn/internal/scope"
 )
 
-// Edge connects a group with a stream or a table. Input, Output, Loop, Persist, Join, Lookup and Visit make edges.
+// Edge connects a group with a stream, a table or an effect. Input, Output, Loop, Persist, Join, Lookup, Visit and
+// BeforeCommit make edges.
 type Edge struct {
 	kind   string
-	handle Handle
-	visit  string // the name of a Visit
+	handle interface{ Name() string } // a Handle but for an effect
+	visit  string                     // the name of a Visit
 	faults []string
 	add    func(*scope.Group)
 }
-
-// Callback handles one record of a stream. What it writes through handles takes effect when it returns nil.
-type Callback[T any] func(ctx *Context, value T) error
 
 // Output allows the group's callbacks to emit to a stream.
 func Output[T any](s *Stream[T]) Edge {
@@ -112,10 +110,11 @@ func hasInput(edges []Edge) bool {
 	return false
 }
 
-// check gives the edge's name and its faults; used remembers topics by the first edge that has them.
+// check gives the edge's name and its faults; used remembers topics and effects by the first edge that
+// has them.
 func (e Edge) check(i int, used map[string]string) (where string, bad []string) {
 	if e.kind == "" {
-		return fmt.Sprintf("edge %d", i+1), []string{"it is empty: use Input, Output, Loop, Persist, Join, Lookup or Visit"}
+		return fmt.Sprintf("edge %d", i+1), []string{"it is empty: use Input, Output, Loop, Persist, Join, Lookup, Visit or BeforeCommit"}
 	}
 	if e.handle == nil {
 		return fmt.Sprintf("edge %d, %s", i+1, e.kind), []string{"the handle is nil"}
@@ -123,21 +122,30 @@ func (e Edge) check(i int, used map[string]string) (where string, bad []string) 
 	if e.kind == visitKind {
 		return e.checkVisit(used)
 	}
-	topic := e.handle.Name()
-	where = fmt.Sprintf("%s(%s)", e.kind, topic)
+	name := e.handle.Name()
+	where = fmt.Sprintf("%s(%s)", e.kind, name)
 	bad = append(bad, e.faults...)
-	if reason := scope.NameFault(topic); reason != "" {
-		bad = append(bad, reason)
+	what := "effect"
+	if h, ok := e.handle.(Handle); ok {
+		what = "topic"
+		bad = append(bad, topicFaults(h)...)
 	}
-	if n := e.handle.Spec().Partitions; n < 0 {
-		bad = append(bad, fmt.Sprintf("%d partitions", n))
-	}
-	if first, twice := used[topic]; twice {
-		bad = append(bad, "the topic is used already, by "+first)
+	if first, twice := used[what+" "+name]; twice {
+		bad = append(bad, fmt.Sprintf("the %s is used already, by %s", what, first))
 	} else {
-		used[topic] = where
+		used[what+" "+name] = where
 	}
 	return where, bad
+}
+
+func topicFaults(h Handle) (bad []string) {
+	if reason := scope.NameFault(h.Name()); reason != "" {
+		bad = append(bad, reason)
+	}
+	if n := h.Spec().Partitions; n < 0 {
+		bad = append(bad, fmt.Sprintf("%d partitions", n))
+	}
+	return bad
 }
 
 // Fault is one thing wrong with a description and the edge it stands at.

@@ -43,7 +43,7 @@ func TestDefine_ReportsEveryFaultAtOnce(t *testing.T) {
 		{Edge: "Output(nocodec)", Reason: "the codec is nil"},
 		{Edge: "Output(few)", Reason: "-2 partitions"},
 		{Edge: "edge 9, Loop", Reason: "the handle is nil"},
-		{Edge: "edge 10", Reason: "it is empty: use Input, Output, Loop, Persist, Join, Lookup or Visit"},
+		{Edge: "edge 10", Reason: "it is empty: use Input, Output, Loop, Persist, Join, Lookup, Visit or BeforeCommit"},
 	}, d.Faults)
 	require.ErrorContains(t, err, "Output(same): the topic is used already")
 }
@@ -87,14 +87,6 @@ func TestDefine_CoPartitionedHandlesHashAlike(t *testing.T) {
 func TestDefine_OnDeleteNeedsACallback(t *testing.T) {
 	_, err := topology.Define("g", topology.Input(topology.NewStream("a", codec.String), ignore, topology.OnDelete(nil)))
 	require.ErrorContains(t, err, "Input(a): the callback of OnDelete is nil")
-}
-
-// The values are those of org.apache.kafka.common.utils.Utils.murmur2, modulo the partitions.
-func TestPartitionOf_AgreesWithTheJavaClient(t *testing.T) {
-	for key, hash := range map[string]int32{"21": -973932308, "foobar": -790332482, "a-little-bit-long-string": -985981536,
-		"a-little-bit-longer-string": -1486304829, "lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8": -58897971, "abc": 479470107} {
-		require.Equal(t, (hash&0x7fffffff)%97, topology.PartitionOf([]byte(key), 97), key)
-	}
 }
 
 func TestDefine_Visits(t *testing.T) {

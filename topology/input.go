@@ -2,12 +2,9 @@ package topology
 
 import "github.com/tarnstream/tarn/internal/scope"
 
-// InputOption says how an Input or a Loop treats its records. Package policy has more of them.
-type InputOption = scope.InputOption
-
 // OnDelete hands records with a null value to fn, in their place among the others of the partition, instead of skipping
 // them. The record's key may be null too; see HasKey.
-func OnDelete(fn func(ctx *Context) error) InputOption {
+func OnDelete(fn func(ctx *Context) error) scope.InputOption {
 	return func(in *scope.Input) {
 		if fn == nil {
 			in.Faults = append(in.Faults, "the callback of OnDelete is nil")
@@ -17,9 +14,11 @@ func OnDelete(fn func(ctx *Context) error) InputOption {
 	}
 }
 
-// Input reads a stream: fn is called for each record, one after the other within a partition. A record with a null
-// value is counted and skipped, unless OnDelete takes it.
-func Input[T any](s *Stream[T], fn Callback[T], options ...InputOption) Edge {
+// Input reads a stream: fn is called for each record, one after the other within a partition. What it writes through
+// handles takes effect when it returns nil; after an error or a panic nothing does, and policy.OnError says what happens
+// then. A Set or an Emit that was refused and whose error fn does not return is fn's own choice: the rest takes effect. A
+// record with a null value is counted and skipped, unless OnDelete takes it. Package policy has the other options.
+func Input[T any](s *Stream[T], fn func(ctx *Context, value T) error, options ...scope.InputOption) Edge {
 	if s == nil {
 		return Edge{kind: "Input"}
 	}
@@ -38,7 +37,7 @@ func Input[T any](s *Stream[T], fn Callback[T], options ...InputOption) Edge {
 //
 // A loop that emits more than it reads is held back like any task, by processor.LayerBytes: memory stays bounded, the
 // topic does not.
-func Loop[T any](s *Stream[T], fn Callback[T], options ...InputOption) Edge {
+func Loop[T any](s *Stream[T], fn func(ctx *Context, value T) error, options ...scope.InputOption) Edge {
 	if s == nil {
 		return Edge{kind: "Loop"}
 	}
@@ -50,7 +49,7 @@ func Loop[T any](s *Stream[T], fn Callback[T], options ...InputOption) Edge {
 	}}
 }
 
-func newInput[T any](s *Stream[T], fn Callback[T], options []InputOption) scope.Input {
+func newInput[T any](s *Stream[T], fn func(ctx *Context, value T) error, options []scope.InputOption) scope.Input {
 	call := func(f *scope.Frame) error {
 		v, err := s.codec.Decode(f.Record().Value)
 		if err != nil {

@@ -17,10 +17,6 @@ func FNV1a() TopicOption { return func(t *scope.Topic) { t.Hash = scope.FNV1a } 
 // of a group must agree.
 func CRC32() TopicOption { return func(t *scope.Topic) { t.Hash = scope.CRC32 } }
 
-// PartitionOf gives the partition of n that a key belongs to by the default hash: murmur2 with the seed and the sign mask
-// of Kafka's default partitioner, so that producers in Java agree. n must be positive.
-func PartitionOf(key []byte, n int32) int32 { return scope.Murmur2.Partition(key, n) }
-
 // hashFaults looks at the co-partitioned topics of a group. Where their hashes differ, a task would have a key's records
 // and another task its row.
 func hashFaults(g *scope.Group) []Fault {

@@ -60,7 +60,7 @@ func onOrder(t *testing.T, key []byte, fn func(ctx *topology.Context)) {
 		topology.Input(orders, func(ctx *topology.Context, _ string) error { fn(ctx); return nil }))
 	require.NoError(t, err)
 	f := scope.NewFrame(t.Context(), g.Description(), nil)
-	f.SetTask(topology.PartitionOf([]byte("ann"), 4), 4)
+	f.SetTask(scope.Murmur2.Partition([]byte("ann"), 4), 4)
 	f.SetReads([]scope.ReadBacking{memory{"ann": "\x00\x00\x00\x00\x00\x00\x00\x07", "bad": "x"}, memory{"ann": "own", "eur": "", "usd": "1.1"}})
 	require.NoError(t, f.Run(scope.Record{Key: key, Value: []byte("v")}, g.Description().Inputs[0].Call))
 }
@@ -99,7 +99,7 @@ func TestReadTable_Refuses(t *testing.T) {
 		require.ErrorIs(t, err, topology.ErrNullKey)
 		other := ""
 		for _, key := range []string{"a", "b", "c", "d", "e", "f"} {
-			if topology.PartitionOf([]byte(key), 4) != topology.PartitionOf([]byte("ann"), 4) {
+			if scope.Murmur2.Partition([]byte(key), 4) != scope.Murmur2.Partition([]byte("ann"), 4) {
 				other = key
 			}
 		}

@@ -13,7 +13,7 @@ var ErrNullKey = errors.New("topology: the record in hand has a null key: use a 
 // ErrNotInCallback is returned when a Context is used after its callback has returned.
 var ErrNotInCallback = errors.New("topology: the context is used outside its callback")
 
-// UndeclaredError says that a callback used a table or stream which its group does not declare.
+// UndeclaredError says that a callback used a table, stream or effect which its group does not declare.
 // Add the edge it names to Define.
 type UndeclaredError struct {
 	Group, Kind, Name, Edge string
@@ -34,6 +34,8 @@ type Frame struct {
 	reads  []ReadBacking
 	record Record
 	inside bool
+
+	effects []Batch
 
 	emitted []Emission // accepted, then those of the record in hand
 	arena   []byte     // holds the emissions' values; emissions keep older chunks alive
@@ -83,6 +85,9 @@ func (f *Frame) accept() {
 	for _, l := range f.layers {
 		l.Accept()
 	}
+	for _, b := range f.effects {
+		b.Accept()
+	}
 	for _, e := range f.emitted[len(f.emitted)-f.pending:] {
 		f.size += roughSize(e)
 	}
@@ -92,6 +97,9 @@ func (f *Frame) accept() {
 func (f *Frame) discard() {
 	for _, l := range f.layers {
 		l.Discard()
+	}
+	for _, b := range f.effects {
+		b.Discard()
 	}
 	keep := len(f.emitted) - f.pending
 	clear(f.emitted[keep:])
@@ -115,6 +123,9 @@ func (f *Frame) Bytes() int {
 	for _, l := range f.layers {
 		dirty, _ := l.Bytes()
 		n += dirty
+	}
+	for _, b := range f.effects {
+		n += b.Bytes()
 	}
 	return n
 }

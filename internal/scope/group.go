@@ -68,6 +68,7 @@ type Group struct {
 	Reads   []Read
 	Outputs []Output
 	Visits  []Visit
+	Effects []Effect
 }
 
 // TableIndex finds the table of a handle, -1 where the group does not keep it.
@@ -143,6 +144,9 @@ func NewFrame(ctx context.Context, g *Group, below Backing) *Frame {
 	f := &Frame{Context: ctx, group: g, limits: make([]Limits, len(g.Outputs))}
 	for i, t := range g.Tables {
 		f.layers = append(f.layers, t.NewOverlay(i, &guard{below, f}))
+	}
+	for _, e := range g.Effects {
+		f.effects = append(f.effects, e.NewBatch())
 	}
 	return f
 }
