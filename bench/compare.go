@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/tarnstream/tarn/bench/broker"
@@ -53,6 +54,11 @@ func compare(ctx context.Context, c config, out io.Writer) (err error) {
 	defer b.client.Close()
 	s := b.surroundings()
 	fmt.Fprint(out, s)
+	if b.profile != "" {
+		if err := os.MkdirAll(b.profile, 0o755); err != nil {
+			return err
+		}
+	}
 	if err := b.fill(ctx); err != nil {
 		return err
 	}
@@ -109,6 +115,9 @@ func (b *bench) one(ctx context.Context, job workload.Job, counts bool) (err err
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(job.Dir)) }()
+	if b.profile != "" {
+		job.Profile = filepath.Join(b.profile, fmt.Sprintf("%02d-%s-%s", b.groups, job.Client, job.Work))
+	}
 	sample, outcome, err := measure(ctx, job)
 	if err == nil {
 		err = b.verify(ctx, job, outcome)

@@ -16,6 +16,7 @@ type config struct {
 	brokers []string
 	own     bool // the broker is run by us: none was given
 	out     string
+	profile string
 	// countRatio and restoreRatio are the least that tarn must reach of goka's speed; 0 asks for nothing.
 	countRatio, restoreRatio float64
 }
@@ -34,6 +35,7 @@ func parse(args []string, stderr io.Writer) (config, error) {
 	fs.Uint64Var(&c.shape.Seed, "seed", 1, "draws keys and values")
 	fs.StringVar(&brokers, "brokers", "", "`addresses` of a Kafka to use, separated by commas; without it tarn dev is built and run")
 	fs.StringVar(&c.out, "out", "", "`folder` for results.json, results.md and plot.png")
+	fs.StringVar(&c.profile, "profile", "", "`folder` for a processor and a heap profile of each run")
 	fs.BoolVar(&quick, "quick", false, "200,000 records, 20,000 keys, 3 runs without a warm-up; other flags win")
 	fs.Float64Var(&c.countRatio, "count-ratio", 0, "fail when tarn's count is not at least so many times as fast as goka's")
 	fs.Float64Var(&c.restoreRatio, "restore-ratio", 0, "fail when tarn's restore is not at least so many times as fast as goka's")

@@ -2,6 +2,7 @@ package workload
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -28,6 +29,8 @@ type Job struct {
 	Dir string
 	// Records is how many records Topic has.
 	Records int64
+	// Profile is the beginning of the paths of a processor and a heap profile, "" for none.
+	Profile string
 }
 
 // Outcome is what came of a Job.
@@ -54,8 +57,12 @@ func Run(ctx context.Context, j Job) (Outcome, error) {
 		return Outcome{}, fmt.Errorf("workload: no client %q for %q", j.Client, j.Work)
 	}
 	idle := PeakMemory()
-	out, err := run(ctx, j)
+	stop, err := profile(j.Profile)
 	if err != nil {
+		return Outcome{}, err
+	}
+	out, err := run(ctx, j)
+	if err = errors.Join(err, stop()); err != nil {
 		return out, fmt.Errorf("workload: %s %s: %w", j.Client, j.Work, err)
 	}
 	out.Idle = idle
