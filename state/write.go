@@ -134,42 +134,22 @@ func (d *disk) Swap() error {
 	if d.next == nil {
 		return nil
 	}
-	g, err := d.settle(d.next)
-	if err != nil {
-		return d.failedBy(err)
-	}
 	old, r := d.current, retirement{cause: d.cause, aside: d.aside}
-	if old != nil && r.aside {
+	err := d.next.db.Sync() // its writes were not synced
+	if err == nil && old != nil && r.aside {
 		err = d.markAside(old.dir, r.cause)
 	}
 	if err == nil {
-		err = d.makeCurrent(g)
+		err = d.makeCurrent(d.next)
 	}
 	if err != nil {
-		return d.failedBy(errors.Join(err, g.close()))
+		return d.failedBy(err)
 	}
 	d.aside = false
 	if old != nil {
 		d.retire(old, r)
 	}
 	return nil
-}
-
-// settle makes every write of g durable: its writes were not synced. Closing and opening again replays the journal
-// into synced tables, which goleveldb offers no other safe way for, and checks the flush numbers at once.
-func (d *disk) settle(g *generation) (*generation, error) {
-	if err := g.close(); err != nil {
-		return nil, err
-	}
-	settled, err := openGeneration(d.o.FS, g.dir, d.cfg)
-	if err != nil {
-		return nil, err
-	}
-	if settled.flush != g.flush {
-		err := &DamageError{Dir: g.dir, Err: fmt.Errorf("flush %d was written, %d is there", g.flush, settled.flush)}
-		return nil, errors.Join(err, settled.close())
-	}
-	return settled, nil
 }
 
 // Close closes the store.

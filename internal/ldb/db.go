@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/syndtr/goleveldb/leveldb"
 	lerrors "github.com/syndtr/goleveldb/leveldb/errors"
@@ -24,8 +25,10 @@ type Config struct {
 
 // DB is an open database. Reads and writes may come from several goroutines; Close must come after them.
 type DB struct {
-	db *leveldb.DB
-	st storage.Storage
+	db  *leveldb.DB
+	st  storage.Storage
+	fs  FS
+	dir string
 }
 
 // Open opens the database in dir. IsDamage tells whether an error is damage or trouble with the disk.
@@ -48,7 +51,7 @@ func Open(fs FS, dir string, c Config) (db *DB, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("ldb: open %s: %w", dir, err)
 	}
-	return &DB{db: d, st: st}, nil
+	return &DB{db: d, st: st, fs: fs, dir: dir}, nil
 }
 
 func options(c Config) *opt.Options {
@@ -63,14 +66,14 @@ func options(c Config) *opt.Options {
 		NoWriteMerge:                 true,
 		DisableSeeksCompaction:       true,
 		DisableLargeBatchTransaction: true,
-		CompactionTableSize:          4 << 20,
+		CompactionTableSize:          2 << 20,
 		CompactionTotalSize:          32 << 20,
 		WriteL0SlowdownTrigger:       16,
 		WriteL0PauseTrigger:          24,
 		CompactionSourceLimitFactor:  4,
 		CompactionExpandLimitFactor:  25,
 		CompactionGPOverlapsFactor:   10,
-		CompactionL0Trigger:          4,
+		CompactionL0Trigger:          8,
 		DisableCompactionBackoff:     true,
 	}
 }
@@ -105,6 +108,22 @@ func (d *DB) Get(key []byte) ([]byte, bool, error) {
 func (d *DB) Write(b *Batch, sync bool) error {
 	if err := d.db.Write(&b.b, &opt.WriteOptions{Sync: sync, NoWriteMerge: true}); err != nil {
 		return fmt.Errorf("ldb: write: %w", err)
+	}
+	return nil
+}
+
+// Sync makes durable what was written without sync, but for the entries of the directory. What is no more in a journal
+// is in a table, which goleveldb has synced.
+func (d *DB) Sync() error {
+	journals, err := d.st.List(storage.TypeJournal)
+	if err != nil {
+		return fmt.Errorf("ldb: list journals: %w", err)
+	}
+	for _, j := range journals {
+		err := d.fs.SyncFile(filepath.Join(d.dir, j.String()))
+		if err != nil && !errors.Is(err, os.ErrNotExist) { // gone: its table was finished meanwhile
+			return fmt.Errorf("ldb: sync %s: %w", j, err)
+		}
 	}
 	return nil
 }

@@ -66,6 +66,14 @@ func (f *FailFS) RemoveAll(name string) error {
 	return f.FS.RemoveAll(name)
 }
 
+// SyncFile is the operation "syncfile".
+func (f *FailFS) SyncFile(name string) error {
+	if err := f.Before("syncfile", name); err != nil {
+		return err
+	}
+	return f.FS.SyncFile(name)
+}
+
 // SyncDir is the operation "syncdir".
 func (f *FailFS) SyncDir(dir string) error {
 	if err := f.Before("syncdir", dir); err != nil {

@@ -43,6 +43,8 @@ type FS interface {
 	Rename(from, to string) error
 	// RemoveAll removes a file or directory with everything in it; it need not exist.
 	RemoveAll(name string) error
+	// SyncFile makes the bytes of a file durable, whoever wrote them; os.ErrNotExist when there is no such file.
+	SyncFile(name string) error
 	// SyncDir makes the entries of dir durable.
 	SyncDir(dir string) error
 }
@@ -92,6 +94,14 @@ func (osFS) WriteFile(name string, data []byte) error {
 func (osFS) Rename(from, to string) error { return os.Rename(from, to) }
 
 func (osFS) RemoveAll(name string) error { return os.RemoveAll(name) }
+
+func (osFS) SyncFile(name string) error {
+	f, err := os.OpenFile(name, os.O_WRONLY, 0) // Windows syncs no file that is open for reading only
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
 
 func (osFS) SyncDir(dir string) error {
 	if runtime.GOOS == "windows" {

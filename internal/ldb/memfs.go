@@ -170,6 +170,18 @@ func (m *MemFS) RemoveAll(name string) error {
 	return nil
 }
 
+// SyncFile makes the bytes of a file durable.
+func (m *MemFS) SyncFile(name string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n, err := m.find(name)
+	if err != nil {
+		return err
+	}
+	n.synced = bytes.Clone(n.data)
+	return nil
+}
+
 // SyncDir makes the entries of dir durable.
 func (m *MemFS) SyncDir(dir string) error {
 	m.mu.Lock()
