@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tarnstream/tarn/internal/scope"
+	"github.com/tarnstream/tarn/observe"
 	"github.com/tarnstream/tarn/state"
 )
 
@@ -24,14 +25,18 @@ type cell struct {
 	store     state.Store
 	flushing  chan struct{} // a lock that a context can stop waiting for
 
-	mu        sync.RWMutex
-	sealed    layer
-	sealedOf  *scope.Change // the first change of the sealed layer: which one it is
-	committed layer
-	frozen    layer
-	bytes     int              // of committed
-	check     state.Checkpoint // what committed amounts to
-	restamped bool             // the known-current time in check is newer than the one on disk
+	mu          sync.RWMutex
+	sealed      layer
+	sealedOf    *scope.Change // the first change of the sealed layer: which one it is
+	committed   layer
+	frozen      layer
+	sealedBytes int
+	bytes       int // of committed
+	frozenBytes int
+	check       state.Checkpoint // what committed amounts to
+	restamped   bool             // the known-current time in check is newer than the one on disk
+
+	promoted, flushed time.Time // last; zero for never
 }
 
 // layer is the newest change by key.
@@ -61,13 +66,14 @@ func (c *cell) read(key string, inside bool) ([]byte, bool, error) {
 
 // seal makes changes the sealed layer.
 func (c *cell) seal(changes []scope.Change) {
-	l := make(layer, len(changes))
+	l, bytes := make(layer, len(changes)), 0
 	for _, ch := range changes {
 		l[ch.Key] = ch
+		bytes += weight(ch)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.sealed, c.sealedOf = l, first(changes)
+	c.sealed, c.sealedOf, c.sealedBytes = l, first(changes), bytes
 }
 
 func first(changes []scope.Change) *scope.Change {
@@ -107,11 +113,15 @@ func (c *cell) promote(changes []scope.Change, inputs *consumed, now time.Time) 
 	for _, ch := range changes {
 		c.check.Applied(ch.Offset)
 		c.check.KnownCurrent = now
+		if old, ok := c.committed[ch.Key]; ok {
+			c.bytes -= weight(old)
+		}
 		c.committed[ch.Key] = ch
-		c.bytes += changeOverhead + len(ch.Key) + len(ch.Value)
+		c.bytes += weight(ch)
+		c.promoted = now
 	}
 	if c.sealedOf == first(changes) {
-		c.sealed, c.sealedOf = nil, nil
+		c.sealed, c.sealedOf, c.sealedBytes = nil, nil, 0
 	}
 	c.check.Inputs, c.check.InputTopics = nil, nil
 	if inputs != nil {
@@ -125,6 +135,9 @@ type consumed struct {
 	positions map[string]int64
 	topics    map[string]state.TopicID
 }
+
+// weight estimates the memory of a change in a layer.
+func weight(ch scope.Change) int { return changeOverhead + len(ch.Key) + len(ch.Value) }
 
 // changeOverhead estimates a change in a layer without key and value.
 const changeOverhead = 128
@@ -186,7 +199,7 @@ func (c *cell) flush(ctx context.Context) (rows int, bytes int64, err error) {
 		return len(frozen), bytes, err
 	}
 	c.mu.Lock()
-	c.frozen = nil
+	c.frozen, c.frozenBytes, c.flushed = nil, 0, time.Now()
 	c.mu.Unlock()
 	return len(frozen), bytes, nil
 }
@@ -199,6 +212,18 @@ func (c *cell) freeze() (layer, state.Checkpoint) {
 	} else {
 		maps.Copy(c.frozen, c.committed) // over what an earlier flush could not write
 	}
+	c.frozenBytes += c.bytes
 	c.committed, c.bytes, c.restamped = nil, 0, false
 	return c.frozen, c.check
+}
+
+// stats fills in what the cell knows of its table.
+func (c *cell) stats(s *observe.TableStats) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	s.Position, s.End = c.check.Position, c.check.Position
+	s.Sealed = observe.LayerStats{Rows: len(c.sealed), Bytes: int64(c.sealedBytes)}
+	s.Committed = observe.LayerStats{Rows: len(c.committed), Bytes: int64(c.bytes)}
+	s.Frozen = observe.LayerStats{Rows: len(c.frozen), Bytes: int64(c.frozenBytes)}
+	s.LastCommit, s.LastFlush = c.promoted, c.flushed
 }

@@ -141,7 +141,7 @@ func TestR27_SecondRebalanceWhileTheOldTaskStillRuns(t *testing.T) {
 			time.Sleep(3 * time.Second)
 		}
 		time.Sleep(time.Second)
-		was := a.Processor.Stats().Tasks[0]
+		was := a.Processor.Stats().Tasks[0].State
 		close(release)
 		time.Sleep(10 * time.Second)
 		err := a.StopFailing()
@@ -290,7 +290,7 @@ func TestStop_WhileATaskStartsAgainBehindAStuckCallback(t *testing.T) {
 		k.Send("clicks", "a", "block")
 		<-inside
 		held.Release()
-		k.Until("starts again", func() bool { return a.Processor.Stats().Tasks[0] == "waiting" })
+		k.Until("starts again", func() bool { return a.Processor.Stats().Tasks[0].State == "waiting" })
 		ended := make(chan error, 1)
 		go func() { ended <- a.StopFailing() }()
 		var in bool

@@ -3,7 +3,6 @@ package processor
 import (
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/tarnstream/tarn/internal/kafka"
@@ -39,13 +38,6 @@ type environment struct {
 	mismatched     sync.Map                // places of which a HashMismatch was told
 
 	count *counters
-}
-
-// counters are what Stats tells; they live as long as the Processor.
-type counters struct {
-	records, nulls, restored, commits, flushes atomic.Int64
-	// retries counts further attempts at records, skipped and deadLetters the records that were passed.
-	retries, skipped, deadLetters atomic.Int64
 }
 
 // place names a partition in events.

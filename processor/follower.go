@@ -37,6 +37,7 @@ type follower struct {
 	done  chan struct{} // closed when the store is
 	err   error         // what ended it unasked; set before done is closed
 	stale atomic.Pointer[episode]
+	meter *tableMeter
 }
 
 // episode is one time of being stale.
@@ -50,6 +51,11 @@ func newFollower(env *environment, read int, partition int32, changed func()) *f
 	r := &env.group.Reads[read]
 	f := &follower{env: env, read: r, at: env.place(r.Name, partition), changed: changed, ready: make(chan struct{}), done: make(chan struct{}),
 		check: env.newHashCheck(&r.Topic, partition, env.readPartitions[read]), log: env.log.With("table", r.Name, "partition", partition)}
+	role := observe.RoleJoined
+	if r.Lookup {
+		role = observe.RoleLookedUp
+	}
+	f.meter = newTableMeter(role, f.at)
 	f.life, f.stop = context.WithCancel(context.Background())
 	return f
 }
@@ -82,7 +88,7 @@ func (f *follower) run(ctx context.Context, slots chan struct{}) error {
 	}
 	defer release()
 	o := f.env.conf.restoreOptions(f.at)
-	o.Observer = f.doubts().Tee(o.Observer).Tee(f.relief(release))
+	o.Observer = f.meter.observer().Tee(f.doubts()).Tee(o.Observer).Tee(f.relief(release))
 	store, err := state.Open(f.env.dir.StoreDir(f.at.Topic, f.at.Partition), state.Options{Logger: f.log, Observer: o.Observer})
 	if err != nil {
 		return err
@@ -95,6 +101,7 @@ func (f *follower) run(ctx context.Context, slots chan struct{}) error {
 	f.store = store
 	cursor := f.env.reader.Open(f.at.Topic, f.at.Partition, nil)
 	defer cursor.Close()
+	f.meter.watch(store, cursor)
 	return state.Follow(ctx, store, &checkedLog{cursor, f.check}, o)
 }
 
@@ -177,4 +184,12 @@ func (f *follower) note() {
 	if s := f.stale.Load(); s != nil && !s.told.Swap(true) {
 		observe.Tell(f.env.conf.observe.StaleRead, observe.StaleRead{Place: f.at, Cause: s.cause})
 	}
+}
+
+func (f *follower) stats() observe.TableStats {
+	s := f.meter.stats()
+	if e := f.stale.Load(); e != nil {
+		s.Stale, s.Cause = true, e.cause
+	}
+	return s
 }

@@ -30,6 +30,10 @@ type input struct {
 
 	check *hashCheck // nil once it is done
 
+	records, bytes int64 // handled; the task's
+	// shown is what Stats tells of them, as of the last publish.
+	shown struct{ records, bytes, position atomic.Int64 }
+
 	chunk   state.Records
 	at      int
 	scratch []scope.Header
@@ -67,7 +71,10 @@ func (in *input) peek() *state.Record { return &in.chunk.Records[in.at] }
 
 // done moves past the record in hand.
 func (in *input) done() {
-	in.position = in.peek().Next()
+	r := in.peek()
+	in.records++
+	in.bytes += int64(len(r.Key) + len(r.Value))
+	in.position = r.Next()
 	in.at++
 	if !in.more() {
 		in.position = in.chunk.Next

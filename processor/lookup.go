@@ -5,6 +5,7 @@ import (
 
 	"github.com/tarnstream/tarn/internal/scope"
 	worker "github.com/tarnstream/tarn/internal/task"
+	"github.com/tarnstream/tarn/observe"
 )
 
 // lookup is a whole table of somebody else, kept once for all tasks of the process. It implements scope.ReadBacking.
@@ -80,6 +81,15 @@ func (l *lookup) isCurrent() bool {
 		}
 	}
 	return true
+}
+
+func (ls lookups) stats() (all []observe.TableStats) {
+	for _, l := range ls {
+		for _, f := range l.partitions {
+			all = append(all, f.stats())
+		}
+	}
+	return all
 }
 
 // Get implements scope.ReadBacking.

@@ -68,15 +68,27 @@ func rebalanceOf(group string, e kafka.MemberEvent) observe.Rebalance {
 
 var errOtherTopology = errors.New("processor: the group's leader has another topology")
 
-// tellCommit tells of a turn that was committed, or was not because of err.
+// tellCommit counts what a turn wrote and tells of it; with err it was not committed, or nobody knows.
 func (c *committer) tellCommit(turn []*sealed, began time.Time, err error) {
-	e := observe.Commit{Group: c.env.group.Name, Took: c.env.now().Sub(began), Err: err}
+	now := c.env.now()
+	e := observe.Commit{Group: c.env.group.Name, Took: now.Sub(began), Err: err}
 	for _, s := range turn {
 		e.Tasks = append(e.Tasks, s.task.partition)
 		for _, b := range s.batches {
-			e.Records += len(b.Records)
-			e.Bytes += volume(b)
+			size := volume(b)
+			e.Records, e.Bytes = e.Records+len(b.Records), e.Bytes+size
+			if err == nil {
+				s.task.meter.wrote(b, size)
+			}
 		}
+		if err == nil {
+			s.task.meter.committed.Store(now.UnixNano())
+		}
+	}
+	if err == nil {
+		c.env.count.commits.Add(1)
+		c.env.count.recordsOut.Add(int64(e.Records))
+		c.env.count.bytesOut.Add(e.Bytes)
 	}
 	observe.Tell(c.env.conf.observe.Commit, e)
 }

@@ -42,8 +42,8 @@ func (t *task) restore(ctx context.Context) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	for _, table := range t.env.group.Tables {
-		if err := t.restoreTable(ctx, table.Name); err != nil {
+	for i, table := range t.env.group.Tables {
+		if err := t.restoreTable(ctx, table.Name, t.meter.tables[i]); err != nil {
 			return fmt.Errorf("processor: group %s: restore %s/%d: %w", t.env.group.Name, table.Name, t.partition, err)
 		}
 	}
@@ -60,6 +60,7 @@ func (t *task) join(ctx context.Context) error {
 		t.joins = append(t.joins, f)
 		f.start(t.env.tasks.workers, nil)
 	}
+	t.meter.joined(t.joins)
 	for _, f := range t.joins {
 		if err := f.current(ctx); err != nil {
 			return err
@@ -82,9 +83,10 @@ func (t *task) readBackings() []scope.ReadBacking {
 	return out
 }
 
-func (t *task) restoreTable(ctx context.Context, table string) error {
+func (t *task) restoreTable(ctx context.Context, table string, m *tableMeter) error {
 	log := t.log.With("table", table)
 	o := t.env.conf.restoreOptions(t.env.place(table, t.partition))
+	o.Observer = m.observer().Tee(o.Observer)
 	store, err := state.Open(t.env.dir.StoreDir(table, t.partition), state.Options{Logger: log, Observer: o.Observer})
 	if err != nil {
 		return err
@@ -93,12 +95,14 @@ func (t *task) restoreTable(ctx context.Context, table string) error {
 	t.cells = append(t.cells, c)
 	cursor := t.env.reader.Open(table, t.partition, nil)
 	defer cursor.Close()
+	m.watch(store, cursor)
 	out, err := state.Restore(ctx, store, cursor, o)
 	if err != nil {
 		return err
 	}
 	t.env.count.restored.Add(out.Records)
 	c.check, _ = store.Checkpoint()
+	m.restored(c)
 	return nil
 }
 

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -16,6 +15,7 @@ import (
 	"github.com/tarnstream/tarn/internal/kafka"
 	"github.com/tarnstream/tarn/internal/scope"
 	worker "github.com/tarnstream/tarn/internal/task"
+	"github.com/tarnstream/tarn/observe"
 	"github.com/tarnstream/tarn/state"
 	"github.com/tarnstream/tarn/topology"
 )
@@ -25,13 +25,16 @@ const restoresAtOnce = 4
 
 // Processor runs one group in this process. Make it with New.
 type Processor struct {
-	group   *topology.Group
-	conf    config
-	ran     atomic.Bool
-	ready   chan struct{}
-	over    chan struct{} // closed when Run has returned
-	counts  counters
+	group  *topology.Group
+	conf   config
+	ran    atomic.Bool
+	ready  chan struct{}
+	over   chan struct{} // closed when Run has returned
+	counts counters
+
 	mu      sync.Mutex
+	phase   string // as Stats names it
+	ended   error  // what Run returned
 	running *tasks
 }
 
@@ -45,7 +48,7 @@ func New(group *topology.Group, options ...Option) (*Processor, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Processor{group: group, conf: conf, ready: make(chan struct{}), over: make(chan struct{})}, nil
+	return &Processor{group: group, conf: conf, ready: make(chan struct{}), over: make(chan struct{}), phase: observe.StateNew}, nil
 }
 
 // Ready is closed when this process has joined the group, the tables that the group looks up are current, and every task
@@ -61,12 +64,20 @@ func (p *Processor) Run(ctx context.Context) error {
 		return errors.New("processor: Run is called once")
 	}
 	defer close(p.over)
+	p.enter(observe.StateStarting, nil)
 	env, err := p.prepare(ctx)
 	if err == nil {
 		err = env.run(ctx, p)
 		env.close()
 	}
-	return endOf(ctx, err)
+	return p.end(endOf(ctx, err))
+}
+
+func (p *Processor) end(err error) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.phase, p.ended, p.running = observe.StateStopped, err, nil
+	return err
 }
 
 // endOf makes an end that was asked for no error. What happened to a record or an effect stays one, whatever ended it.
@@ -145,9 +156,9 @@ func (e *environment) run(ctx context.Context, p *Processor) error {
 	workers := worker.New(parts.Context())
 	e.tasks = newTasks(e, workers, p.ready)
 	e.lookups = newLookups(e)
-	p.setRunning(e.tasks)
-	defer p.setRunning(nil)
 	e.member = e.client.NewMembership(e.membershipConfig())
+	p.enter(observe.StateRunning, e.tasks)
+	defer p.enter(observe.StateStopped, nil)
 	part := func(name string, run func(context.Context) error) {
 		parts.Go(name, func(ctx context.Context) error {
 			if err := guarded(func() error { return run(ctx) }); err != nil && ctx.Err() == nil {
@@ -250,10 +261,11 @@ func (e *environment) fingerprint() string {
 	return strings.Join(parts, ", ")
 }
 
-func (p *Processor) setRunning(ts *tasks) {
+// enter notes what Run is at. ts are the tasks while it runs.
+func (p *Processor) enter(phase string, ts *tasks) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.running = ts
+	p.phase, p.running = phase, ts
 }
 
 func (p *Processor) tasks() *tasks {
@@ -262,35 +274,27 @@ func (p *Processor) tasks() *tasks {
 	return p.running
 }
 
-// Stats is what a Processor has done since it was made.
-type Stats struct {
-	// Records counts the input records read past, Nulls those of them skipped for their null value.
-	Records, Nulls int64
-	// Restored counts the records of tables' topics applied while restoring.
-	Restored int64
-	// Commits counts commits to Kafka, Flushes writes of a table partition to disk.
-	Commits, Flushes int64
-	// Tasks gives the state of each task of this process: waiting, restoring, running or closing.
-	Tasks map[int32]string
-}
-
-// Stats gives a snapshot.
-func (p *Processor) Stats() Stats {
-	s := Stats{Records: p.counts.records.Load(), Nulls: p.counts.nulls.Load(), Restored: p.counts.restored.Load(),
-		Commits: p.counts.commits.Load(), Flushes: p.counts.flushes.Load(), Tasks: map[int32]string{}}
-	if ts := p.tasks(); ts != nil {
-		for _, t := range ts.all() {
-			s.Tasks[t.partition] = taskStates[t.state.Load()]
-		}
+// Stats tells what the Processor has done and where it stands, without asking anybody.
+func (p *Processor) Stats() observe.Stats {
+	s := p.counts.stats()
+	s.Group, s.Kind = p.group.Name(), observe.KindProcessor
+	p.mu.Lock()
+	s.State, s.Err = p.phase, p.ended
+	ts := p.running
+	p.mu.Unlock()
+	if ts == nil {
+		return s
 	}
+	if _, in := ts.env.member.Current(); !in {
+		s.State = observe.StateJoining
+	}
+	for _, t := range ts.all() {
+		s.Tasks[t.partition] = t.stats()
+	}
+	s.Lookups = ts.env.lookups.stats()
 	return s
 }
 
-// String lists the tasks by number.
-func (s Stats) String() string {
-	var parts []string
-	for _, t := range slices.Sorted(maps.Keys(s.Tasks)) {
-		parts = append(parts, fmt.Sprintf("%d %s", t, s.Tasks[t]))
-	}
-	return fmt.Sprintf("records %d, commits %d, flushes %d, tasks [%s]", s.Records, s.Commits, s.Flushes, strings.Join(parts, ", "))
-}
+// Lag is Stats' own: how many offsets the inputs of this process's tasks are behind, from what is known here. The func Lag
+// asks Kafka instead, of the whole group.
+func (p *Processor) Lag() (offsets int64, known bool) { return p.Stats().Lag() }

@@ -150,7 +150,7 @@ func TestR12_CommittedDataBehindAnOpenTransaction(t *testing.T) {
 
 		i := k.Launch("a", clicker(k.T))
 		time.Sleep(5 * time.Second)
-		require.Equal(k.T, "restoring", i.Processor.Stats().Tasks[0], "the end cannot be read before the transaction is decided")
+		require.Equal(k.T, "restoring", i.Processor.Stats().Tasks[0].State, "the end cannot be read before the transaction is decided")
 		require.NoError(k.T, tx.Commit())
 		<-i.Processor.Ready()
 		require.Len(k.T, requireFold(k, i, "open", "behind"), 2)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/tarnstream/tarn/internal/kafka"
 	"github.com/tarnstream/tarn/internal/scope"
+	"github.com/tarnstream/tarn/observe"
 	"github.com/tarnstream/tarn/state"
 )
 
@@ -61,9 +62,10 @@ type task struct {
 	inputs []*input
 	failed failure
 	walks  walks
+	meter  *meter
 }
 
-// The states of a task, as Stats names them.
+// The states of a task, in their order.
 const (
 	taskWaiting int32 = iota
 	taskRestoring
@@ -71,11 +73,11 @@ const (
 	taskClosing
 )
 
-var taskStates = [...]string{"waiting", "restoring", "running", "closing"}
+var taskStates = [...]string{observe.TaskWaiting, observe.TaskRestoring, observe.TaskRunning, observe.TaskClosing}
 
 func newTask(env *environment, partition int32) *task {
 	t := &task{partition: partition, env: env, log: env.log.With("task", partition), wake: make(chan struct{}, 1),
-		ended: make(chan struct{}), gone: make(chan struct{}), closed: make(chan struct{})}
+		ended: make(chan struct{}), gone: make(chan struct{}), closed: make(chan struct{}), meter: newMeter(env, partition)}
 	t.lease, t.endLease = context.WithCancelCause(context.Background())
 	t.stopped, t.halt = context.WithCancelCause(context.Background())
 	return t
@@ -138,6 +140,7 @@ func (t *task) live(ctx context.Context, before <-chan struct{}) error {
 	if err := t.prepare(ctx, starting); err != nil {
 		return err
 	}
+	t.publish()
 	t.state.Store(taskRunning)
 	t.env.tasks.ran()
 	defer t.failed.forget()
@@ -169,6 +172,7 @@ func (t *task) loop(ctx context.Context) error {
 				visited, err = t.visitSome(ctx)
 				busy = busy || visited
 			}
+			t.publish()
 			if err != nil {
 				return errors.Join(err, t.seal()) // what came before the failed record is whole
 			}
@@ -254,7 +258,6 @@ func (t *task) handle(in *input) (passed bool, err error) {
 	}
 	t.failed.attempts = 0
 	in.done()
-	t.env.count.records.Add(1)
 	if !t.worked.Load() {
 		t.worked.Store(true)
 	}
@@ -329,6 +332,7 @@ func (t *task) seal() error {
 	for i, c := range t.cells {
 		c.seal(tables[i])
 	}
+	t.publish() // before the commit: who waits for that finds it counted
 	t.env.commit.offer(s)
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/tarnstream/tarn/internal/kafka"
 	worker "github.com/tarnstream/tarn/internal/task"
+	"github.com/tarnstream/tarn/observe"
 	"github.com/tarnstream/tarn/state"
 	"github.com/tarnstream/tarn/topology"
 )
@@ -32,6 +33,7 @@ type View[T any] struct {
 	stores []state.Store // by partition; nil entries are not open yet
 	behind int           // partitions that are not current yet
 	stale  []staleness   // by partition
+	meter  viewMeter
 }
 
 // NewView checks the options, all at once, and makes a View of a *topology.Table or a *topology.ReadTable. It starts
@@ -44,7 +46,8 @@ func NewView[T any](table tableOf[T], options ...Option) (*View[T], error) {
 	if err != nil {
 		return nil, err
 	}
-	return &View[T]{table: table, conf: conf, log: conf.kafka.Logger.With("view", table.Name()), ready: make(chan struct{})}, nil
+	return &View[T]{table: table, conf: conf, log: conf.kafka.Logger.With("view", table.Name()), ready: make(chan struct{}),
+		meter: viewMeter{state: observe.StateNew}}, nil
 }
 
 // Ready is closed when every partition has been read to the end it had when the view started.
@@ -56,7 +59,12 @@ func (v *View[T]) Run(ctx context.Context) error {
 	if v.ran.Swap(true) {
 		return errors.New("processor: Run is called once")
 	}
-	dir, err := state.LockGroup(v.conf.stateDir, "views", cmp.Or(v.conf.viewName, v.table.Name()), v.log)
+	v.meter.enter(observe.StateStarting)
+	return v.meter.end(v.run(ctx))
+}
+
+func (v *View[T]) run(ctx context.Context) error {
+	dir, err := state.LockGroup(v.conf.stateDir, "views", v.name(), v.log)
 	if err != nil {
 		return fmt.Errorf("processor: view %s: %w", v.table.Name(), err)
 	}
@@ -97,6 +105,7 @@ func (v *View[T]) follow(ctx context.Context, dir *state.GroupDir, reader *kafka
 	v.mu.Lock()
 	v.reader, v.stores, v.behind = reader, make([]state.Store, n), n
 	v.stale = make([]staleness, n)
+	v.meter.running(v.place(0), n)
 	v.mu.Unlock()
 	defer v.closeAll()
 	g := worker.New(ctx)
@@ -109,8 +118,8 @@ func (v *View[T]) follow(ctx context.Context, dir *state.GroupDir, reader *kafka
 
 func (v *View[T]) partition(ctx context.Context, dir *state.GroupDir, reader *kafka.Reader, p int32) error {
 	log := v.log.With("partition", p)
-	o := v.conf.restoreOptions(v.place(p))
-	o.Observer = o.Observer.Tee(v.stale[p].observer())
+	o, m := v.conf.restoreOptions(v.place(p)), v.meter.partition(p)
+	o.Observer = m.observer().Tee(o.Observer).Tee(v.stale[p].observer())
 	store, err := state.Open(dir.StoreDir(v.table.Name(), p), state.Options{Logger: log, Observer: o.Observer})
 	if err != nil {
 		return err
@@ -120,6 +129,7 @@ func (v *View[T]) partition(ctx context.Context, dir *state.GroupDir, reader *ka
 	v.mu.Unlock()
 	cursor := reader.Open(v.table.Name(), p, nil)
 	defer cursor.Close()
+	m.watch(store, cursor)
 	said, first := o.Observer.Ready, new(sync.Once)
 	o.Observer.Ready = func(out state.Outcome) {
 		said(out)

@@ -2,11 +2,67 @@ package processor
 
 import (
 	"cmp"
+	"sync"
 	"sync/atomic"
 
 	"github.com/tarnstream/tarn/observe"
 	"github.com/tarnstream/tarn/state"
 )
+
+// viewMeter is what Stats tells of a view.
+type viewMeter struct {
+	mu         sync.Mutex
+	state      string
+	err        error
+	partitions []*tableMeter
+}
+
+func (m *viewMeter) enter(state string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.state = state
+}
+
+// running notes the number of partitions.
+func (m *viewMeter) running(at observe.Place, n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.state, m.partitions = observe.StateRunning, make([]*tableMeter, n)
+	for p := range m.partitions {
+		at.Partition = int32(p)
+		m.partitions[p] = newTableMeter(observe.RoleViewed, at)
+	}
+}
+
+func (m *viewMeter) end(err error) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.state, m.err = observe.StateStopped, err
+	return err
+}
+
+func (m *viewMeter) partition(p int32) *tableMeter {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.partitions[p]
+}
+
+// Stats tells what the View has done and where it stands, without asking anybody. Every partition is a task.
+func (v *View[T]) Stats() observe.Stats {
+	v.meter.mu.Lock()
+	defer v.meter.mu.Unlock()
+	s := observe.Stats{Group: v.name(), Kind: observe.KindView, State: v.meter.state, Err: v.meter.err, Tasks: map[int32]observe.TaskStats{}}
+	for p, m := range v.meter.partitions {
+		s.Restored += m.applied()
+		if s.State == observe.StateRunning {
+			s.Tasks[int32(p)] = observe.TaskStats{State: m.state(), Tables: []observe.TableStats{m.stats()}}
+		}
+	}
+	return s
+}
+
+// Lag is Stats' own: how many offsets the view is behind its table's topic, from what is known here.
+func (v *View[T]) Lag() (offsets int64, known bool) { return v.Stats().Lag() }
 
 // staleness counts the rebuilds of a partition, so that stale reads are told of once for each.
 type staleness struct {
@@ -36,7 +92,10 @@ func (v *View[T]) reading(partition int32, s state.Store) {
 	}
 }
 
+// name is the view's, in events and as a folder.
+func (v *View[T]) name() string { return cmp.Or(v.conf.viewName, v.table.Name()) }
+
 // place names a partition in events.
 func (v *View[T]) place(partition int32) observe.Place {
-	return observe.Place{Group: cmp.Or(v.conf.viewName, v.table.Name()), Topic: v.table.Name(), Partition: partition}
+	return observe.Place{Group: v.name(), Topic: v.table.Name(), Partition: partition}
 }

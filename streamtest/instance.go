@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/tarnstream/tarn/internal/task"
+	"github.com/tarnstream/tarn/observe"
 	"github.com/tarnstream/tarn/processor"
 	"github.com/tarnstream/tarn/topology"
 )
@@ -105,8 +106,8 @@ func (i *Instance) ended() bool {
 // Running counts the tasks of the instance that handle records.
 func (i *Instance) Running() int {
 	n := 0
-	for _, state := range i.Processor.Stats().Tasks {
-		if state == "running" {
+	for _, t := range i.Processor.Stats().Tasks {
+		if t.State == observe.TaskRunning {
 			n++
 		}
 	}

@@ -32,6 +32,14 @@ func (c *Cursor) Position() int64 {
 	return c.flow.delivered
 }
 
+// End is the log's end as the last answer told it, state.UnknownOffset before there was one. Any goroutine may ask, after
+// Close too.
+func (c *Cursor) End() int64 {
+	c.reader.mu.Lock()
+	defer c.reader.mu.Unlock()
+	return c.flow.seen.end
+}
+
 // Poll gives what came next, without waiting; false means that nothing is there now. The answer may hold no records and
 // yet move the position, past markers, aborted or compacted records. Its bytes are shared with the broker's answer, up to
 // ReaderConfig.MaxBytes of it: copy what is kept.

@@ -104,6 +104,8 @@ type Layer interface {
 	Peek(key string) (value []byte, ok bool, err error)
 	// Bytes estimates the memory of the open layer's changes and of the rows it caches.
 	Bytes() (dirty, cached int)
+	// Dirty counts the open layer's changes.
+	Dirty() int
 	// SetLimits says what the table's topic takes.
 	SetLimits(Limits)
 }

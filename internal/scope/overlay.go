@@ -246,5 +246,8 @@ func (o *Overlay[T]) trim() {
 // Bytes implements Layer.
 func (o *Overlay[T]) Bytes() (dirty, cached int) { return o.dirtyBytes, o.cached }
 
+// Dirty implements Layer.
+func (o *Overlay[T]) Dirty() int { return len(o.dirty) }
+
 // SetLimits implements Layer.
 func (o *Overlay[T]) SetLimits(l Limits) { o.limits = l }
