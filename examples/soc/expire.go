@@ -54,13 +54,13 @@ func (a *app) say(format string, args ...any) { fmt.Fprintf(a.out, format+"\n", 
 
 // handle feeds up to a line (0: all), waits until it is handled, stops the groups, and gives the table's addresses.
 func (a *app) handle(ctx context.Context, g *groups, to int64) ([]string, error) {
-	a.table.view.Store(g.view)
+	a.table.of(g)
 	var addresses []string
 	err := a.showWhile(g.crew.ctx, func(ctx context.Context) error {
 		if err := a.feed(ctx, to); err != nil {
 			return err
 		}
-		return a.settled(ctx, g.view)
+		return a.settled(ctx, g)
 	})
 	rows, rowsErr := a.table.rows()
 	for _, row := range rows {

@@ -19,7 +19,7 @@ const (
 	yearHeader = "year"
 )
 
-// monitor is the handles of one prefix and the two groups over them.
+// monitor is the handles of one prefix and the groups over them.
 type monitor struct {
 	prefix string
 	year   int
@@ -29,10 +29,12 @@ type monitor struct {
 	rejects   *topology.Stream[Reject]
 	alerts    *topology.Stream[Alert]
 	attackers *topology.Table[Attacker]
+	toFile    *topology.Stream[Alert] // alerts under their keys in the log
+	alertLog  *topology.Table[Alert]
 	assets    *topology.ReadTable[Asset]
 	inventory *topology.Stream[Asset] // the assets' topic, to fill it
 
-	parse, detect *topology.Group
+	parse, detect, file *topology.Group
 }
 
 func newMonitor(prefix string, year int) (*monitor, error) {
@@ -43,20 +45,24 @@ func newMonitor(prefix string, year int) (*monitor, error) {
 		rejects:   topology.NewStream(prefix+"soc-rejects", codec.JSON[Reject](), n),
 		alerts:    topology.NewStream(prefix+"soc-alerts", codec.JSON[Alert](), n),
 		attackers: topology.NewTable(prefix+"soc-attackers", codec.JSON[Attacker](), n),
+		toFile:    topology.NewStream(prefix+"soc-alerts-to-file", codec.JSON[Alert]()),
+		alertLog:  topology.NewTable(prefix+"soc-alert-log", codec.JSON[Alert](), n),
 		assets:    topology.NewReadTable(prefix+"soc-assets", codec.JSON[Asset](), topology.Partitions(1)),
 		inventory: topology.NewStream(prefix+"soc-assets", codec.JSON[Asset]()),
 	}
-	var parseErr, detectErr error
+	var parseErr, detectErr, fileErr error
 	m.parse, parseErr = topology.Define(prefix+"soc-parse",
 		topology.Input(m.lines, m.onLine), topology.Output(m.events), topology.Output(m.rejects))
 	m.detect, detectErr = topology.Define(prefix+"soc-detect",
 		topology.Input(m.events, m.onEvent), topology.Persist(m.attackers), topology.Lookup(m.assets), topology.Output(m.alerts))
-	return m, errors.Join(parseErr, detectErr)
+	m.file, fileErr = topology.Define(prefix+"soc-file",
+		topology.Input(m.alerts, m.onAlert), topology.Loop(m.toFile, m.fileAlert), topology.Persist(m.alertLog))
+	return m, errors.Join(parseErr, detectErr, fileErr)
 }
 
 // handles are the topics, in the order in which records pass them.
 func (m *monitor) handles() []topology.Handle {
-	return []topology.Handle{m.lines, m.events, m.rejects, m.alerts, m.attackers, m.assets}
+	return []topology.Handle{m.lines, m.events, m.rejects, m.alerts, m.attackers, m.alertLog, m.assets}
 }
 
 // onLine turns a raw line into an event keyed by its source address, or puts it aside with the reason.

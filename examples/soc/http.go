@@ -23,19 +23,22 @@ const (
 // being brought up; the request is then worth repeating.
 var errNotReady = errors.New("soc: the table is not ready")
 
-// attackers is the table as the handlers see it. Both methods are called from
+// attackers are the tables as the handlers see them. The methods are called from
 // several goroutines.
 type attackers interface {
 	// Top returns at most n rows, worst first.
 	Top(n int) ([]Attacker, error)
 	// Get returns a row; false if the address has none.
 	Get(address string) (Attacker, bool, error)
+	// Since returns alerts raised at that time or later, oldest first.
+	Since(at time.Time) ([]Alert, error)
 }
 
 // newHandler answers
 //
 //	GET /attackers?top=10   the worst attackers, as a JSON array; who only logged in is none
 //	GET /attackers/ADDRESS  one row with all that the rules remember of it
+//	GET /alerts?since=TIME  the alerts of that time (RFC 3339) and later, oldest first, 1000 at most
 //
 // Errors are JSON too: {"error": "..."}.
 func newHandler(table attackers, log *slog.Logger) http.Handler {
@@ -43,6 +46,7 @@ func newHandler(table attackers, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /attackers", h.top)
 	mux.HandleFunc("GET /attackers/{address}", h.one)
+	mux.HandleFunc("GET /alerts", h.alerts)
 	return mux
 }
 
@@ -87,6 +91,23 @@ func (h handler) one(w http.ResponseWriter, r *http.Request) {
 	default:
 		h.answer(w, http.StatusOK, row)
 	}
+}
+
+func (h handler) alerts(w http.ResponseWriter, r *http.Request) {
+	var since time.Time
+	if text := r.URL.Query().Get("since"); text != "" {
+		var err error
+		if since, err = time.Parse(time.RFC3339, text); err != nil {
+			h.fail(w, http.StatusBadRequest, fmt.Sprintf("since must be a time such as 2026-01-05T08:00:00Z, not %q", text))
+			return
+		}
+	}
+	alerts, err := h.table.Since(since)
+	if err != nil {
+		h.failed(w, r, err)
+		return
+	}
+	h.answer(w, http.StatusOK, append([]Alert{}, alerts...)) // none is an empty array
 }
 
 // failed answers for an error of the table; its text stays in our log.

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -27,6 +28,16 @@ func (f fixed) Top(n int) ([]Attacker, error) { return top(maps.Values(f.rows), 
 func (f fixed) Get(address string) (Attacker, bool, error) {
 	row, found := f.rows[address]
 	return row, found, f.err
+}
+
+func (f fixed) Since(at time.Time) ([]Alert, error) {
+	var found []Alert
+	for hour := range 3 {
+		if a := (Alert{Rule: BruteForce, Time: time.Date(2026, 1, 5, hour, 0, 0, 0, time.UTC)}); !a.Time.Before(at) {
+			found = append(found, a)
+		}
+	}
+	return found, f.err
 }
 
 func request(t *testing.T, table attackers, method, target string) (*httptest.ResponseRecorder, *bytes.Buffer) {
@@ -77,6 +88,18 @@ func TestHTTP_One(t *testing.T) {
 	require.Equal(t, http.StatusOK, w.Code)
 }
 
+func TestHTTP_Alerts(t *testing.T) {
+	for target, want := range map[string]int{"/alerts": 3, "/alerts?since=2026-01-05T01:00:00Z": 2, "/alerts?since=2026-01-05T03:00:00%2B01:00": 1,
+		"/alerts?since=2027-01-01T00:00:00Z": 0} {
+		w, _ := request(t, fixed{}, "GET", target)
+		require.Equal(t, http.StatusOK, w.Code)
+		var alerts []Alert
+		require.NoError(t, json.Unmarshal(w.Body.Bytes(), &alerts))
+		require.Len(t, alerts, want, target)
+		require.NotNil(t, alerts, "an empty array, not null")
+	}
+}
+
 func TestHTTP_Errors(t *testing.T) {
 	starting := fixed{err: fmt.Errorf("view: %w", errNotReady)}
 	broken := fixed{err: errors.New("disk on fire")}
@@ -91,6 +114,8 @@ func TestHTTP_Errors(t *testing.T) {
 		{fifteen(), "GET", "/attackers?top=ten", 400, `top must be a number from 1 to 1000, not "ten"`},
 		{fifteen(), "GET", "/attackers?top=1001", 400, `top must be a number from 1 to 1000, not "1001"`},
 		{fifteen(), "GET", "/attackers/192.0.2.99", 404, `nothing is known of "192.0.2.99"`},
+		{fixed{}, "GET", "/alerts?since=yesterday", 400, `since must be a time such as 2026-01-05T08:00:00Z, not "yesterday"`},
+		{starting, "GET", "/alerts", 503, "the table is not ready yet; try again"},
 		{starting, "GET", "/attackers", 503, "the table is not ready yet; try again"},
 		{starting, "GET", "/attackers/192.0.2.1", 503, "the table is not ready yet; try again"},
 		{broken, "GET", "/attackers", 500, "the table could not be read"},

@@ -89,10 +89,11 @@ func (a *app) options(state string) []processor.Option {
 		processor.Logger(a.log)}
 }
 
-// groups are the two groups and the view, running on one state directory.
+// groups are the groups and the views, running on one state directory.
 type groups struct {
-	crew *crew
-	view *processor.View[Attacker]
+	crew   *crew
+	view   *processor.View[Attacker]
+	alerts *processor.View[Alert]
 }
 
 // startGroups runs them on a folder below the state directory and waits until they are ready.
@@ -106,13 +107,22 @@ func (a *app) startGroups(ctx context.Context, dir string) (*groups, error) {
 	if err != nil {
 		return nil, err
 	}
+	file, err := processor.New(a.monitor.file, options...)
+	if err != nil {
+		return nil, err
+	}
 	view, err := processor.NewView(a.monitor.attackers, append(options, a.onRestore("view"))...)
 	if err != nil {
 		return nil, err
 	}
-	g := &groups{view: view}
-	g.crew = start(ctx, part{"parse", parse.Run}, part{"detect", detect.Run}, part{"view", view.Run})
-	if err := wait(g.crew.ctx, parse.Ready(), detect.Ready(), view.Ready()); err != nil {
+	alerts, err := processor.NewView(a.monitor.alertLog, options...)
+	if err != nil {
+		return nil, err
+	}
+	g := &groups{view: view, alerts: alerts}
+	g.crew = start(ctx, part{"parse", parse.Run}, part{"detect", detect.Run}, part{"file", file.Run},
+		part{"view", view.Run}, part{"alerts", alerts.Run})
+	if err := wait(g.crew.ctx, parse.Ready(), detect.Ready(), file.Ready(), view.Ready(), alerts.Ready()); err != nil {
 		return nil, errors.Join(err, g.crew.stop())
 	}
 	return g, nil
@@ -151,15 +161,14 @@ func (a *app) reported(ctx context.Context) error {
 	return a.drained(ctx, a.count)
 }
 
-// settled waits until the groups have handled all that was fed, and the view shows it.
-func (a *app) settled(ctx context.Context, view *processor.View[Attacker]) error {
-	if err := a.drained(ctx, a.monitor.parse); err != nil {
-		return err
+// settled waits until the groups have handled all that was fed, and the views show it.
+func (a *app) settled(ctx context.Context, g *groups) error {
+	for _, group := range []*topology.Group{a.monitor.parse, a.monitor.detect, a.monitor.file} {
+		if err := a.drained(ctx, group); err != nil {
+			return err
+		}
 	}
-	if err := a.drained(ctx, a.monitor.detect); err != nil {
-		return err
-	}
-	return view.Sync(ctx)
+	return errors.Join(g.view.Sync(ctx), g.alerts.Sync(ctx))
 }
 
 func (a *app) drained(ctx context.Context, g *topology.Group) error {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -126,6 +127,12 @@ func TestRun_AnswersHTTPUntilInterrupted(t *testing.T) {
 	require.Equal(t, rows[0].Failures, one.Failures)
 	require.Equal(t, http.StatusBadRequest, get("http://"+address+"/attackers?top=x", nil))
 	require.Equal(t, http.StatusNotFound, get("http://"+address+"/attackers/192.0.2.254", nil))
+	var alerts []Alert
+	require.Eventually(t, func() bool {
+		return get("http://"+address+"/alerts?since=2024-01-01T00:00:00Z", &alerts) == http.StatusOK && len(alerts) > 0
+	},
+		20*time.Second, 50*time.Millisecond)
+	require.True(t, slices.IsSortedFunc(alerts, earliestFirst))
 	cancel()
 	require.Contains(t, <-done, " read\n")
 	http.DefaultClient.CloseIdleConnections()

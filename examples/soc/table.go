@@ -12,9 +12,16 @@ import (
 	"github.com/tarnstream/tarn/state"
 )
 
-// table gives the view of the moment to the HTTP handlers and to the picture.
+// table gives the views of the moment to the HTTP handlers and to the picture.
 type table struct {
-	view atomic.Pointer[processor.View[Attacker]]
+	view   atomic.Pointer[processor.View[Attacker]]
+	alerts atomic.Pointer[processor.View[Alert]]
+}
+
+// of makes the views of running groups those of the moment.
+func (t *table) of(g *groups) {
+	t.view.Store(g.view)
+	t.alerts.Store(g.alerts)
 }
 
 // rows are all rows, in any order.

@@ -24,7 +24,7 @@ func (a *app) watch(ctx context.Context, http net.Listener, want *Snapshot) (err
 	if err != nil {
 		return err
 	}
-	a.table.view.Store(g.view)
+	a.table.of(g)
 	defer func() { err = errors.Join(err, g.crew.stop()) }()
 	if http != nil {
 		web := start(g.crew.ctx, server(http, &a.table, a.log))
@@ -59,7 +59,7 @@ func (a *app) work(ctx context.Context, g *groups) error {
 	if err := a.feed(ctx, 0); err != nil {
 		return err
 	}
-	if err := a.settled(ctx, g.view); err != nil {
+	if err := a.settled(ctx, g); err != nil {
 		return err
 	}
 	return a.reported(ctx)
