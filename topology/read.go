@@ -41,7 +41,7 @@ func (t *ReadTable[T]) Table() {}
 // Join reads a table that is co-partitioned with the group's inputs: as many partitions, keys hashed alike. A task has
 // the partition of its number, which is current before its input starts and followed from then on. When the table has to
 // be rebuilt meanwhile, because its log was truncated, made again, or lost records not read yet, the task handles no
-// record until it is current again; see AllowStale.
+// record and visits no row until it is current again; see AllowStale.
 func Join[T any](t *ReadTable[T], options ...scope.ReadOption) Edge {
 	return readEdge("Join", t, scope.Read{}, options)
 }
