@@ -250,7 +250,7 @@ func (c *committer) produce(ctx context.Context, turn []*sealed) error {
 		return nil
 	}
 	if c.producer == nil {
-		c.producer = c.env.client.NewProducer(kafka.ProducerConfig{Timeout: forEver, Logger: c.env.log})
+		c.producer = c.env.client.NewProducer(kafka.ProducerConfig{Timeout: forEver, Missing: goneAfter, Logger: c.env.log})
 		if err := c.producer.Prepare(ctx, c.env.written...); err != nil {
 			return err
 		}
@@ -260,6 +260,9 @@ func (c *committer) produce(ctx context.Context, turn []*sealed) error {
 
 // forEver lets a commit wait for a broker that is away: what ends it is a lost lease or a stop.
 const forEver = 365 * 24 * time.Hour
+
+// goneAfter is how long a topic that was there at the start may be unknown to the brokers before the run ends for it.
+const goneAfter = 5 * time.Second
 
 func pause(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)

@@ -32,6 +32,9 @@ type ProducerConfig struct {
 	Compression Compression
 	// Timeout is how long one Produce call tries in all. Default DefaultDelivery.
 	Timeout time.Duration
+	// Missing is how long a topic that metadata does not know is waited for. Default Timeout: it may be about to be
+	// created.
+	Missing time.Duration
 	// Logger defaults to the Client's.
 	Logger *slog.Logger
 }
@@ -84,6 +87,7 @@ type Producer struct {
 func (c *Client) NewProducer(cfg ProducerConfig) *Producer {
 	cfg.MaxBatchBytes = cmp.Or(cfg.MaxBatchBytes, DefaultBatchBytes)
 	cfg.Timeout = cmp.Or(cfg.Timeout, DefaultDelivery)
+	cfg.Missing = cmp.Or(cfg.Missing, cfg.Timeout)
 	ctx, cancel := context.WithCancelCause(context.Background())
 	return &Producer{client: c, conf: cfg, log: cmp.Or(cfg.Logger, c.log), ctx: ctx, cancel: cancel,
 		lock: make(chan struct{}, 1), seqs: newSequences(), limits: map[string]int{}}

@@ -61,9 +61,14 @@ func (r *run) applyMetadata(l *lane, e event, now time.Time) {
 	case t.Partitions[l.key.partition].Leader < 0:
 		err = codeError(sarama.ErrLeaderNotAvailable, "Metadata", l.key.topic, l.key.partition)
 	}
+	if !missing(err) {
+		l.gone = absence{}
+	}
 	switch {
 	case err == nil:
 		l.stale = false
+	case missing(err) && l.gone.confirmed(now, absenceTimes, r.missing):
+		r.vanished(l, err)
 	case retriable(err) || missing(err) || e.ended:
 		if !e.ended || l.cause == nil {
 			l.cause = err
@@ -73,6 +78,12 @@ func (r *run) applyMetadata(l *lane, e event, now time.Time) {
 	default:
 		r.fail(l, err)
 	}
+}
+
+// vanished: whatever was sent to a topic that is gone is in no log.
+func (r *run) vanished(l *lane, err error) {
+	r.fail(l, err)
+	l.failed.Unknown = false
 }
 
 // later makes the lane wait, longer each time.

@@ -25,7 +25,8 @@ type lane struct {
 	flying    bool
 	due       time.Time
 	backoff   time.Duration
-	cause     error // why the last attempt failed
+	cause     error   // why the last attempt failed
+	gone      absence // of the topic
 	failed    *ProduceError
 	arena     *arena
 }
@@ -68,6 +69,8 @@ type run struct {
 	limits func(topic string) int
 	log    *slog.Logger
 	reuse  *[]*arena
+	// missing is how long a topic is waited for.
+	missing time.Duration
 
 	busy       map[int32]bool // brokers with a request in flight
 	asking     bool           // InitProducerID is in flight
@@ -77,7 +80,7 @@ type run struct {
 }
 
 func newRun(p *Producer, batches []OutBatch) *run {
-	r := &run{seqs: &p.seqs, leader: p.leader, limits: p.MaxRecordBytes, log: p.log, reuse: &p.free, busy: map[int32]bool{}}
+	r := &run{seqs: &p.seqs, leader: p.leader, limits: p.MaxRecordBytes, log: p.log, reuse: &p.free, missing: p.conf.Missing, busy: map[int32]bool{}}
 	byKey := make(map[laneKey]*lane, len(batches))
 	for _, b := range batches {
 		if len(b.Records) == 0 {

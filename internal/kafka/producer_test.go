@@ -298,6 +298,35 @@ func TestProduceTopicMissing(t *testing.T) {
 	})
 }
 
+// TestProduceTopicGone: a topic that is deleted is waited for as long as asked, whatever may have reached it before; the
+// error names it, and no outcome is unknown.
+func TestProduceTopicGone(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b := newBench(t, devbroker.Virtual())
+		require.NoError(t, b.broker.CreateTopic("gone", 1, nil))
+		p := b.producer(kafka.ProducerConfig{Missing: 5 * time.Second})
+		lost := kafka.OutBatch{Topic: "gone", Records: batchOf(0, 0, 1).Records}
+		require.NoError(t, p.Produce(t.Context(), []kafka.OutBatch{lost}))
+		h := b.broker.HoldAnswer(devbroker.Produce, "gone")
+		done := make(chan error)
+		good := batchOf(0, 0, 10)
+		go func() { done <- p.Produce(t.Context(), []kafka.OutBatch{lost, good}) }()
+		<-h.Arrived()
+		require.NoError(t, b.broker.DeleteTopic("gone"))
+		h.Drop()
+		began := time.Now()
+		err := <-done
+		var gone *state.TopicMissingError
+		require.ErrorAs(t, err, &gone)
+		require.Equal(t, "gone", gone.Topic)
+		require.NotErrorIs(t, err, kafka.ErrOutcomeUnknown)
+		require.WithinRange(t, time.Now(), began.Add(5*time.Second), began.Add(10*time.Second))
+		require.Equal(t, int64(9), good.Records[9].Offset)
+		require.NoError(t, p.Produce(t.Context(), []kafka.OutBatch{batchOf(0, 10, 10)}))
+		require.Equal(t, numbers(0, 20), b.values(0))
+	})
+}
+
 // TestProduceTooLarge: batches that the topic does not take are divided; a record that it does not take is named.
 func TestProduceTooLarge(t *testing.T) {
 	b := newBench(t, devbroker.MaxMessageBytes(2000))
