@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tarnstream/tarn/internal/kafka"
+	"github.com/tarnstream/tarn/internal/ldb"
 	"github.com/tarnstream/tarn/internal/scope"
 	"github.com/tarnstream/tarn/observe"
 	"github.com/tarnstream/tarn/policy"
@@ -99,6 +100,7 @@ type config struct {
 	inputs         scope.Input        // what Inputs said
 	observers      []observe.Observer // the user's
 	observe        observe.Observer   // the log and all of them
+	fs             ldb.FS             // what tables are kept on; nil: the disk
 }
 
 // configure applies options to the defaults and reports all faults at once.

@@ -87,7 +87,7 @@ func (t *task) restoreTable(ctx context.Context, table string, m *tableMeter) er
 	log := t.log.With("table", table)
 	o := t.env.conf.restoreOptions(t.env.place(table, t.partition))
 	o.Observer = m.observer().Tee(o.Observer)
-	store, err := state.Open(t.env.dir.StoreDir(table, t.partition), state.Options{Logger: log, Observer: o.Observer})
+	store, err := state.Open(t.env.dir.StoreDir(table, t.partition), state.Options{Logger: log, Observer: o.Observer, FS: t.env.conf.fs})
 	if err != nil {
 		return err
 	}

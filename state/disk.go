@@ -20,7 +20,7 @@ type disk struct {
 	o   Options
 	cfg ldb.Config
 
-	writer  sync.Mutex // held by Write, Sweep, Rebuild, Swap and Close as a whole
+	writer  chan struct{} // a lock of Write, Sweep, Rebuild, Swap and Close as a whole; a channel, since it is held over I/O
 	mu      sync.RWMutex
 	current *generation // nil: nothing was ever restored here
 	next    *generation // the rebuild under way
@@ -39,7 +39,7 @@ type disk struct {
 // with the disk (permission, space, a store that is open elsewhere) is an error and changes nothing.
 func Open(dir string, o Options) (Store, error) {
 	o = o.withDefaults()
-	d := &disk{dir: dir, o: o, nextNum: 1, retired: map[*generation]retirement{},
+	d := &disk{dir: dir, o: o, writer: make(chan struct{}, 1), nextNum: 1, retired: map[*generation]retirement{},
 		cfg: ldb.Config{CacheBytes: o.CacheBytes, WriteBufferBytes: o.WriteBufferBytes, OpenFiles: o.OpenFiles}}
 	if err := o.FS.MkdirAll(dir); err != nil {
 		return nil, fmt.Errorf("state: make %s: %w", dir, err)
@@ -50,6 +50,12 @@ func Open(dir string, o Options) (Store, error) {
 		return nil, err
 	}
 	return d, nil
+}
+
+// exclusive keeps other writers out until the function it gives is called.
+func (d *disk) exclusive() (release func()) {
+	d.writer <- struct{}{}
+	return func() { <-d.writer }
 }
 
 // open reads CURRENT and opens what it names, then cleans up.

@@ -6,8 +6,7 @@ const sweepBatch = 256 << 10
 // Sweep removes the rows below a log start. The checkpoint names the new log start only in the last batch, so that a
 // crash in between leads to another sweep.
 func (d *disk) Sweep(below int64) (int, error) {
-	d.writer.Lock()
-	defer d.writer.Unlock()
+	defer d.exclusive()()
 	if err := d.writable(); err != nil {
 		return 0, err
 	}

@@ -10,8 +10,7 @@ import (
 
 // Write writes the batch with its checkpoint.
 func (d *disk) Write(b *Batch) error {
-	d.writer.Lock()
-	defer d.writer.Unlock()
+	defer d.exclusive()()
 	return d.write(b)
 }
 
@@ -84,8 +83,7 @@ func (d *disk) makeCurrent(g *generation) error {
 
 // Rebuild begins a new generation.
 func (d *disk) Rebuild(cause string, quarantine bool) error {
-	d.writer.Lock()
-	defer d.writer.Unlock()
+	defer d.exclusive()()
 	if err := d.writable(); err != nil {
 		return err
 	}
@@ -126,8 +124,7 @@ func (d *disk) dropNext() error {
 // Swap makes the new generation the current one.
 func (d *disk) Swap() error {
 	defer d.tell()
-	d.writer.Lock()
-	defer d.writer.Unlock()
+	defer d.exclusive()()
 	if err := d.writable(); err != nil {
 		return err
 	}
@@ -155,8 +152,7 @@ func (d *disk) Swap() error {
 // Close closes the store.
 func (d *disk) Close() error {
 	defer d.tell()
-	d.writer.Lock()
-	defer d.writer.Unlock()
+	defer d.exclusive()()
 	d.mu.Lock()
 	if d.closed {
 		d.mu.Unlock()

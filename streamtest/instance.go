@@ -75,6 +75,17 @@ func (i *Instance) Stop() error {
 	return i.err
 }
 
+// StopAll stops every instance cleanly, one after the other; a stop that fails fails the test.
+func (k *Kit) StopAll() {
+	k.t.Helper()
+	for _, i := range k.instances {
+		if err := i.Stop(); err != nil && !i.failed {
+			i.failed = true
+			k.t.Errorf("streamtest: instance %s: %v", i.name, err)
+		}
+	}
+}
+
 // StopFailing is Stop for a stop that is expected to fail.
 func (i *Instance) StopFailing() error {
 	i.failed = true

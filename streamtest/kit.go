@@ -58,11 +58,7 @@ func Run(t *testing.T, script func(*Kit), options ...devbroker.Option) {
 
 func (k *Kit) end() {
 	k.t.Helper()
-	for _, i := range k.instances {
-		if err := i.Stop(); err != nil && !i.failed {
-			k.t.Errorf("streamtest: instance %s: %v", i.name, err)
-		}
-	}
+	k.StopAll()
 	if err := k.Broker.Close(); err != nil {
 		k.t.Errorf("streamtest: broker: %v", err)
 	}

@@ -9,8 +9,14 @@ import (
 
 // faults are the numbers of the restore faults that are shown by tests, which have the number in their names.
 var faults = []string{
-	"R01", "R02", "R03", "R04", "R08", "R09", "R10", "R11", "R12", "R14", "R15", "R20", "R24", "R25", "R28", "R32", "R33", "R36", "R37", "R38",
-	"R42", "R46", "R47", "R48", "R50", "R51", "R53", "R54", "R56", "R57", "R58", "R61", "R62", "R67", "R69", "R70", "R71",
+	"R01", "R02", "R03", "R04", "R08", "R09",
+	"R10", "R11", "R12", "R14", "R15",
+	"R20", "R22", "R24", "R25", "R26", "R28",
+	"R32", "R33", "R36", "R37", "R38",
+	"R42", "R46", "R47", "R48",
+	"R50", "R51", "R53", "R54", "R56", "R57", "R58",
+	"R61", "R62", "R67", "R69",
+	"R70", "R71",
 }
 
 // faultNumber finds the numbers in a name such as TestR08_R11_MarkersEndTheLog.
