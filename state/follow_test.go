@@ -11,6 +11,16 @@ import (
 	"github.com/tarnstream/tarn/state"
 )
 
+// rebuilt waits until the table is current anew.
+func rebuilt(b *bench) {
+	b.t.Helper()
+	select {
+	case <-b.ready:
+	case <-time.After(time.Hour):
+		b.t.Fatal("not rebuilt in an hour of virtual time")
+	}
+}
+
 func TestR70_Follow(t *testing.T) {
 	follow := func(t *testing.T, name string, f func(t *testing.T, b *bench)) {
 		inBubble(name, t, func(t *testing.T, b *bench) {
@@ -75,6 +85,26 @@ func TestR70_Follow(t *testing.T) {
 		<-b.ready // whoever was told of the doubt is told of its end
 		require.Len(t, b.resets, 1)
 		require.Len(t, b.plans, 1, "not rebuilt")
+	})
+	follow(t, "R70_RecreatedThenTruncatedAndGrown", func(t *testing.T, b *bench) {
+		b.log.Truncate(5)
+		rebuilt(b)
+		b.log.Recreate() // its leader epochs begin at 0 again
+		b.put(10, "k")
+		rebuilt(b)
+		b.log.Truncate(5)
+		b.put(5, "other")
+		rebuilt(b)
+		b.requireEqual()
+	})
+	follow(t, "R70_TruncatedAfterARebuildOverSeveralEpochs", func(t *testing.T, b *bench) {
+		b.log.Truncate(8)
+		b.put(5, "n")
+		rebuilt(b)
+		b.log.Truncate(12)
+		b.put(5, "other")
+		rebuilt(b)
+		b.requireEqual()
 	})
 	follow(t, "R06_KnownCurrentWhileIdle", func(t *testing.T, b *bench) {
 		time.Sleep(180 * time.Minute)

@@ -112,11 +112,7 @@ func (r *restorer) take(now time.Time, rs Records) {
 		r.epoch = rs.LastEpoch
 	}
 	if n := len(rs.Records); n > 0 {
-		r.cp.LastApplied = rs.Records[n-1].Offset
-		r.cp.LastAppliedEpoch = UnknownEpoch
-		if rs.FirstEpoch == rs.LastEpoch { // else its batch may be any of several
-			r.cp.LastAppliedEpoch = rs.LastEpoch
-		}
+		r.cp.LastApplied, r.cp.LastAppliedEpoch = rs.Records[n-1].Offset, rs.RecordEpoch
 		r.cp.Inputs, r.cp.InputTopics, r.cp.DigestKnown, r.cp.Digest = nil, nil, false, [32]byte{}
 	}
 	r.stampAt(now, r.fetchAsked, rs.End)

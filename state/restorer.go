@@ -217,7 +217,7 @@ func (r *restorer) begin(p Plan) command {
 		KnownCurrent: r.listAsked, LogStart: b.Start, DeleteRetention: b.DeleteRetention}
 	r.has, r.rebuilding, r.unproven, r.reached = true, true, false, false
 	r.plan, r.end, r.epoch, r.sweep, r.waiting = p, b.End, UnknownEpoch, UnknownOffset, time.Time{}
-	r.checking, r.checked = -1, true
+	r.checking, r.checked, r.leader = -1, true, b.LeaderEpoch // of a topic made again they count from 0 again
 	return command{kind: cmdBegin, cp: r.cp, plan: &r.plan, reset: p.Err}
 }
 

@@ -90,8 +90,11 @@ func (c *chunk) unpack() state.Records {
 			out.FirstEpoch = b.PartitionLeaderEpoch
 		}
 		out.LastEpoch = b.PartitionLeaderEpoch
-		drop := filter.drops(b)
-		c.unpackBatch(b, drop, &out, &arena)
+		before := len(out.Records)
+		c.unpackBatch(b, filter.drops(b), &out, &arena)
+		if len(out.Records) > before {
+			out.RecordEpoch = b.PartitionLeaderEpoch
+		}
 	}
 	return out
 }
