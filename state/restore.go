@@ -27,6 +27,13 @@ type RestoreOptions struct {
 	Topic     string
 	Partition int32
 	Observer  Observer
+	// Changed, where set, is told each change of a row once reads show it, in the order of the log: was is the row before,
+	// nil for none, and is what it is now, with a nil Value for none. What it is told, folded from nothing on, is what
+	// the store shows. kind is "record" for a record of the log; "start" for each row there is when the store is current
+	// for the first time; "rebuild", in key order, for each row in which a rebuild left the store different; and "sweep"
+	// for a row below a risen log start. A row that goes by one of the last two has no offset and time of its own:
+	// UnknownOffset. Bytes are good until it returns. An error ends the restore.
+	Changed func(kind string, was *Row, is Record) error
 	// BatchBytes is the size at which a batch is written, 512 KiB by default.
 	BatchBytes int
 	// HangDeadline is how long a transaction may keep the end from being read before *HangingTransactionError,

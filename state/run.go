@@ -13,6 +13,7 @@ type shell struct {
 	l     Log
 	o     RestoreOptions
 	r     restorer
+	told  changes
 	batch Batch
 	cp    Checkpoint // of what is in batch
 	dirty bool
@@ -27,7 +28,7 @@ func newShell(s Store, l Log, o RestoreOptions, follow bool) *shell {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &shell{s: s, l: l, o: o, began: o.Now(),
+	return &shell{s: s, l: l, o: o, began: o.Now(), told: changes{s: s, tell: o.Changed},
 		r: restorer{topic: o.Topic, partition: o.Partition, follow: follow, hang: o.HangDeadline, relist: o.Relist}}
 }
 
@@ -129,6 +130,7 @@ func (sh *shell) change(c command) error {
 	switch c.kind {
 	case cmdBegin:
 		sh.batch.Reset()
+		sh.told.hide()
 		sh.cp, sh.dirty = c.cp, true // an empty log leaves a checkpoint too
 		return sh.s.Rebuild(c.plan.Cause, c.plan.Quarantine)
 	case cmdApply:
@@ -139,9 +141,12 @@ func (sh *shell) change(c command) error {
 		if err := sh.flush(); err != nil {
 			return err
 		}
-		return sh.s.Swap()
+		return sh.told.swap()
 	}
 	if err := sh.flush(); err != nil { // cmdReady
+		return err
+	}
+	if err := sh.told.start(); err != nil {
 		return err
 	}
 	if f := sh.o.Observer.Ready; f != nil {
@@ -155,10 +160,14 @@ func (sh *shell) change(c command) error {
 func (sh *shell) apply(c command) error {
 	for i := range c.apply.Records {
 		rec := &c.apply.Records[i]
-		switch {
-		case rec.Key == nil:
+		if rec.Key == nil {
 			sh.out.NullKeys++
 			continue
+		}
+		if err := sh.told.add(rec); err != nil {
+			return err
+		}
+		switch {
 		case rec.Value == nil:
 			sh.batch.Delete(rec.Key)
 			sh.out.Deletes++
@@ -190,14 +199,14 @@ func (sh *shell) flush() error {
 	}
 	sh.batch.Reset()
 	sh.dirty = false
-	return nil
+	return sh.told.written()
 }
 
 func (sh *shell) sweep(below int64) error {
 	if err := sh.flush(); err != nil {
 		return err
 	}
-	n, err := sh.s.Sweep(below)
+	n, err := sh.told.sweep(below)
 	sh.out.Swept += n
 	if f := sh.o.Observer.Swept; f != nil && n > 0 {
 		f(n)
