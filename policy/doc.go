@@ -1,8 +1,13 @@
-// Package policy holds choices about a group's inputs: what is done about a record that cannot be handled, where an input
-// begins, and what it does when it cannot go on where the group stood.
+// Package policy holds choices: of a group's inputs, what is done about a record that cannot be handled, where an input
+// begins, and what it does when it cannot go on where the group stood; of a View's reads, whether they are answered where
+// it is not current.
 //
-// A choice stands at one Input, or holds for every input of the group that does not make its own:
+// A choice of the first kind stands at one Input, or holds for every input of the group that does not make its own:
 //
 //	topology.Input(orders, onOrder, policy.OnError(policy.Retry(policy.Backoff{Attempts: 5}, policy.Skip())))
 //	processor.New(group, processor.Inputs(policy.OnError(policy.Skip())))
+//
+// One of the second kind is made by each read:
+//
+//	total, ok, err := totals.Get("alice", policy.MaxAge(10*time.Second))
 package policy

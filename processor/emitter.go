@@ -126,7 +126,7 @@ func (e *Emitter[T]) connect(ctx context.Context) error {
 	if e.producer != nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, e.conf.startTimeout)
+	ctx, cancel := e.conf.starting(ctx)
 	defer cancel()
 	name := e.stream.Name()
 	if err := e.client.Connect(ctx, name); err != nil {

@@ -23,7 +23,7 @@ func Lag(ctx context.Context, group *topology.Group, options ...Option) (int64, 
 		return 0, err
 	}
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(ctx, conf.startTimeout)
+	ctx, cancel := conf.starting(ctx)
 	defer cancel()
 	if err := client.Connect(ctx); err != nil {
 		return 0, err

@@ -15,6 +15,7 @@ import (
 
 	"github.com/tarnstream/tarn/devbroker"
 	"github.com/tarnstream/tarn/observe"
+	"github.com/tarnstream/tarn/policy"
 	"github.com/tarnstream/tarn/processor"
 	"github.com/tarnstream/tarn/streamtest"
 )
@@ -182,11 +183,11 @@ func TestObserve_StaleRead(t *testing.T) {
 			rebuild := k.Broker.Hold(devbroker.Fetch, "clicks-count")
 			held.Release()
 			<-rebuild.Arrived()
-			k.Until("rebuilding", func() bool { _, stale := v.Stale(); return stale })
+			k.Until("rebuilding", func() bool { return v.Staleness().Cause != "" })
 			for range 5 {
-				_, _, err := v.Get("user-0")
+				_, _, err := v.Get("user-0", policy.AllowStale(nil))
 				require.NoError(k.T, err)
-				require.Len(k.T, rows(k.T, v), 10-6*round, "of before the reset")
+				require.Len(k.T, rows(k.T, v, policy.AllowStale(nil)), 10-6*round, "of before the reset")
 			}
 			require.Len(k.T, of(&seen, &seen.stale), round+1)
 			rebuild.Release()

@@ -53,7 +53,8 @@ func FlushInterval(d time.Duration) Option { return func(c *config) { c.flushInt
 // 10 s; the broker bounds it (group.min.session.timeout.ms is 6 s by default).
 func SessionTimeout(d time.Duration) Option { return func(c *config) { c.sessionTimeout = d } }
 
-// StartTimeout bounds how long a start waits for a broker. The default is 30 s.
+// StartTimeout bounds how long a start waits for a broker; 0 waits as long as the context given to Run, or to the first
+// Emit, lives. The default is 30 s.
 func StartTimeout(d time.Duration) Option { return func(c *config) { c.startTimeout = d } }
 
 // StopTimeout bounds a clean stop and the handing over of a partition. Past it the state on disk is right, only older.
@@ -78,7 +79,9 @@ func Inputs(options ...policy.InputOption) Option {
 func RecreateTables() Option { return func(c *config) { c.recreate = true } }
 
 // AwaitTopics makes a start wait for topics of inputs, of joined and of looked-up tables that are missing, for as long as
-// Run's context lives, and say so in the log. Without it a missing one ends Run with a *TopicsError.
+// Run's context lives, and say so in the log. Without it a missing one ends Run with a *TopicsError. A View waits for its
+// topic at the start, and also when it is deleted later: reads that allow it are then answered from before. An Emitter waits
+// with its first Emit.
 func AwaitTopics() Option { return func(c *config) { c.awaitTopics = true } }
 
 // ViewName sets the folder of a view below StateDir/views. The default is the table's name. Two views of one table on
@@ -101,6 +104,14 @@ type config struct {
 	observers      []observe.Observer // the user's
 	observe        observe.Observer   // the log and all of them
 	fs             ldb.FS             // what tables are kept on; nil: the disk
+}
+
+// starting bounds a start.
+func (c *config) starting(ctx context.Context) (context.Context, context.CancelFunc) {
+	if c.startTimeout == 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, c.startTimeout)
 }
 
 // configure applies options to the defaults and reports all faults at once.
@@ -129,7 +140,7 @@ func (c *config) check(needDir bool) error {
 	fault(c.commitInterval <= 0, "commit interval %v is not positive", c.commitInterval)
 	fault(c.flushInterval <= 0, "flush interval %v is not positive", c.flushInterval)
 	fault(c.sessionTimeout <= 0, "session timeout %v is not positive", c.sessionTimeout)
-	fault(c.startTimeout <= 0, "start timeout %v is not positive", c.startTimeout)
+	fault(c.startTimeout < 0, "start timeout %v is negative", c.startTimeout)
 	fault(c.stopTimeout <= 0, "stop timeout %v is not positive", c.stopTimeout)
 	fault(c.layerBytes <= 0, "layer bytes %d is not positive", c.layerBytes)
 	fault(c.inputs.OnDelete != nil, "Inputs: OnDelete belongs to one input")

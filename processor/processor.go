@@ -61,7 +61,7 @@ func (p *Processor) Ready() <-chan struct{} { return p.ready }
 // said. What was committed before stays right in either case. Run is called once.
 func (p *Processor) Run(ctx context.Context) error {
 	if p.ran.Swap(true) {
-		return errors.New("processor: Run is called once")
+		return errRanTwice
 	}
 	defer close(p.over)
 	p.enter(observe.StateStarting, nil)
@@ -106,14 +106,14 @@ func (p *Processor) prepare(ctx context.Context) (env *environment, err error) {
 		env.close()
 		return nil, err
 	}
-	starting, cancel := context.WithTimeout(ctx, p.conf.startTimeout)
+	starting, cancel := p.conf.starting(ctx)
 	defer cancel()
 	err = env.client.Connect(starting, g.Inputs[0].Name)
 	if err == nil && p.conf.awaitTopics {
-		err = awaitTopics(ctx, env)
+		err = awaitTopics(ctx, env.client, env.log, env.foreignTopics()...)
 	}
 	if err == nil {
-		checking, cancel := context.WithTimeout(ctx, p.conf.startTimeout)
+		checking, cancel := p.conf.starting(ctx)
 		defer cancel()
 		err = checkTopics(checking, env)
 	}

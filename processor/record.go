@@ -1,10 +1,13 @@
 package processor
 
-import "fmt"
+import (
+	"fmt"
+	"runtime/debug"
+)
 
 // RecordError says which record could not be handled, and why. Its effects were dropped and its offset is not
 // committed: after a restart the record is read again. Cause is what the callback returned, a decoding error, or a
-// *PanicError.
+// *PanicError. Of a View it names the change that an OnChange could not handle, and the view as the Group.
 type RecordError struct {
 	Group     string
 	Topic     string
@@ -30,3 +33,13 @@ type PanicError struct {
 }
 
 func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v\n%s", e.Value, e.Stack) }
+
+// protect calls the user's code; a panic becomes an error with its stack.
+func protect(call func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &PanicError{Value: v, Stack: debug.Stack()}
+		}
+	}()
+	return call()
+}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -264,6 +263,7 @@ func (t *task) handle(in *input) (passed bool, err error) {
 	return true, nil
 }
 
+// call runs the user's callback with the input's record in hand.
 func (t *task) call(in *input, r *state.Record) error {
 	call := in.call
 	if r.Value == nil {
@@ -273,14 +273,9 @@ func (t *task) call(in *input, r *state.Record) error {
 		Key: r.Key, Value: r.Value, Headers: in.headers(r)}, call)
 }
 
-// attempt runs the user's callback; a panic becomes an error with its stack.
-func (t *task) attempt(r scope.Record, call func(*scope.Frame) error) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = &PanicError{Value: v, Stack: debug.Stack()}
-		}
-	}()
-	return t.frame.Run(r, call)
+// attempt runs the user's callback.
+func (t *task) attempt(r scope.Record, call func(*scope.Frame) error) error {
+	return protect(func() error { return t.frame.Run(r, call) })
 }
 
 // Get implements scope.Backing.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -64,7 +65,7 @@ func CreateTopics(ctx context.Context, options []Option, handles ...topology.Han
 		return err
 	}
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(ctx, conf.startTimeout)
+	ctx, cancel := conf.starting(ctx)
 	defer cancel()
 	if err := client.Connect(ctx); err != nil {
 		return err
@@ -99,19 +100,24 @@ func topicSpec(t scope.Topic, partitions int32, configs map[string]string) kafka
 // topicPoll is how often awaitTopics asks for topics that are missing.
 const topicPoll = time.Second
 
-// awaitTopics waits until the topics that the group reads, and does not create, are there.
-func awaitTopics(ctx context.Context, env *environment) error {
+// foreignTopics are those that the group reads and does not create.
+func (e *environment) foreignTopics() []string {
 	var names []string
-	for _, in := range env.group.Inputs {
+	for _, in := range e.group.Inputs {
 		if !in.Loop {
 			names = append(names, in.Name)
 		}
 	}
-	for _, r := range env.group.Reads {
+	for _, r := range e.group.Reads {
 		names = append(names, r.Name)
 	}
+	return names
+}
+
+// awaitTopics waits until the topics are there.
+func awaitTopics(ctx context.Context, client *kafka.Client, log *slog.Logger, names ...string) error {
 	for waits := 0; ; waits++ {
-		topics, err := env.client.Refresh(ctx, names...)
+		topics, err := client.Refresh(ctx, names...)
 		missing := slices.DeleteFunc(slices.Clone(names), func(name string) bool {
 			_, gone := errors.AsType[*state.TopicMissingError](topics[name].Err)
 			return !gone
@@ -120,7 +126,7 @@ func awaitTopics(ctx context.Context, env *environment) error {
 			return nil
 		}
 		if waits%30 == 0 {
-			env.log.Warn("waiting for topics", "missing", missing, "error", err)
+			log.Warn("waiting for topics", "missing", missing, "error", err)
 		}
 		if !pause(ctx, topicPoll) {
 			return context.Cause(ctx)

@@ -5,34 +5,38 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"log/slog"
 	"reflect"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/tarnstream/tarn/internal/kafka"
 	worker "github.com/tarnstream/tarn/internal/task"
 	"github.com/tarnstream/tarn/observe"
+	"github.com/tarnstream/tarn/policy"
 	"github.com/tarnstream/tarn/state"
-	"github.com/tarnstream/tarn/topology"
 )
 
 // View keeps a whole table, all partitions, in a process that does not write it, and follows its changes. Reads are
 // local. Make it with NewView.
+//
+// A read of a partition that is not current, because it is being read since the start or rebuilt after its log was reset,
+// is refused with a *policy.StaleError unless it allows it: see package policy. A view that has lost its brokers goes on
+// answering from what it has, and goes on following when they are back.
 type View[T any] struct {
 	table tableOf[T]
+	name  string
 	conf  config
 	log   *slog.Logger
+	calls []func(observe.Change[T]) error
 	ran   atomic.Bool
 	ready chan struct{}
+	life  context.Context // ends with Run
+	end   context.CancelCauseFunc
 
-	mu     sync.RWMutex
-	reader *kafka.Reader
-	stores []state.Store // by partition; nil entries are not open yet
-	behind int           // partitions that are not current yet
-	stale  []staleness   // by partition
+	parts  atomic.Pointer[[]*part] // nil before the stores are open
+	reader *kafka.Reader           // written before parts
+	behind atomic.Int32            // partitions that have not been current since the start
 	meter  viewMeter
 }
 
@@ -46,234 +50,205 @@ func NewView[T any](table tableOf[T], options ...Option) (*View[T], error) {
 	if err != nil {
 		return nil, err
 	}
-	return &View[T]{table: table, conf: conf, log: conf.kafka.Logger.With("view", table.Name()), ready: make(chan struct{}),
-		meter: viewMeter{state: observe.StateNew}}, nil
+	name := cmp.Or(conf.viewName, table.Name())
+	v := &View[T]{table: table, name: name, conf: conf, log: conf.kafka.Logger.With("view", name), ready: make(chan struct{}),
+		meter: viewMeter{state: observe.StateNew}}
+	v.life, v.end = context.WithCancelCause(context.Background())
+	return v, nil
 }
 
 // Ready is closed when every partition has been read to the end it had when the view started.
 func (v *View[T]) Ready() <-chan struct{} { return v.ready }
 
 // Run follows the table until ctx ends, and returns nil then. Run is called once. Errors: *state.LockedError for a
-// folder in use, *state.TopicMissingError for a topic that is missing, or what Kafka or the disk said.
+// folder in use, *state.TopicMissingError for a topic that is missing at the start and *state.LogResetError for one that
+// is deleted later (AwaitTopics waits for either), *TopicsError when the number of its partitions has changed,
+// *RecordError from OnChange, or what Kafka or the disk said.
 func (v *View[T]) Run(ctx context.Context) error {
 	if v.ran.Swap(true) {
-		return errors.New("processor: Run is called once")
+		return errRanTwice
 	}
 	v.meter.enter(observe.StateStarting)
-	return v.meter.end(v.run(ctx))
+	defer v.end(state.ErrClosed)
+	err := endOf(ctx, v.run(ctx))
+	if err != nil {
+		err = fmt.Errorf("processor: view %s: %w", v.name, err)
+	}
+	return v.meter.end(err)
 }
 
+var errRanTwice = errors.New("processor: Run is called once")
+
 func (v *View[T]) run(ctx context.Context) error {
-	dir, err := state.LockGroup(v.conf.stateDir, "views", v.name(), v.log)
+	dir, err := state.LockGroup(v.conf.stateDir, "views", v.name, v.log)
 	if err != nil {
-		return fmt.Errorf("processor: view %s: %w", v.table.Name(), err)
+		return err
 	}
 	defer dir.Close()
-	v.conf.kafka.ClientID = cmp.Or(v.conf.kafka.ClientID, "tarn-view-"+v.table.Name())
+	v.conf.kafka.ClientID = cmp.Or(v.conf.kafka.ClientID, "tarn-view-"+v.name)
 	client, err := kafka.NewClient(v.conf.kafka)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	n, err := v.look(ctx, client)
+	topic, err := v.look(ctx, client)
 	if err != nil {
-		return endOf(ctx, err)
+		return err
 	}
-	err = v.follow(ctx, dir, client.NewReader(kafka.ReaderConfig{Logger: v.log}), n)
-	if ctx.Err() != nil {
-		return nil
+	parts, err := v.open(ctx, dir, topic)
+	defer v.close(parts)
+	if err != nil {
+		return err
 	}
-	return err
+	return v.follow(ctx, client, parts)
 }
 
-// look learns the number of partitions.
-func (v *View[T]) look(ctx context.Context, client *kafka.Client) (int, error) {
-	ctx, cancel := context.WithTimeout(ctx, v.conf.startTimeout)
+// look learns the topic's partitions and id.
+func (v *View[T]) look(ctx context.Context, client *kafka.Client) (kafka.Topic, error) {
+	starting, cancel := v.conf.starting(ctx)
 	defer cancel()
 	name := v.table.Name()
-	if err := client.Connect(ctx, name); err != nil {
-		return 0, err
+	if err := client.Connect(starting, name); err != nil {
+		return kafka.Topic{}, err
 	}
-	topics, err := client.Refresh(ctx, name)
+	if v.conf.awaitTopics {
+		if err := awaitTopics(ctx, client, v.log, name); err != nil {
+			return kafka.Topic{}, err
+		}
+		starting = ctx
+	}
+	topics, err := client.Refresh(starting, name)
 	if err != nil {
-		return 0, err
+		return kafka.Topic{}, err
 	}
-	return len(topics[name].Partitions), topics[name].Err
+	return topics[name], topics[name].Err
 }
 
-func (v *View[T]) follow(ctx context.Context, dir *state.GroupDir, reader *kafka.Reader, n int) error {
-	v.mu.Lock()
-	v.reader, v.stores, v.behind = reader, make([]state.Store, n), n
-	v.stale = make([]staleness, n)
-	v.meter.running(v.place(0), n)
-	v.mu.Unlock()
-	defer v.closeAll()
+// open opens the stores, all of them before any log is read: as many folders as the topic has partitions say how many
+// there were at the last start.
+func (v *View[T]) open(ctx context.Context, dir *state.GroupDir, topic kafka.Topic) ([]*part, error) {
+	before, err := dir.Partitions(topic.Name)
+	if err != nil {
+		return nil, err
+	}
+	parts := make([]*part, len(topic.Partitions))
 	g := worker.New(ctx)
-	g.Go("reader", reader.Run)
-	for p := range int32(n) {
-		g.Go(fmt.Sprintf("partition %d", p), func(ctx context.Context) error { return v.partition(ctx, dir, reader, p) })
+	for n := range parts {
+		g.Go(fmt.Sprintf("open partition %d", n), func(context.Context) error {
+			at := v.place(int32(n))
+			store, err := state.Open(dir.StoreDir(topic.Name, int32(n)),
+				state.Options{Logger: v.log.With("partition", n), Observer: v.conf.restoreOptions(at).Observer})
+			if err == nil {
+				parts[n] = newPart(int32(n), store)
+			}
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return parts, err
+	}
+	return parts, v.sameCount(dir, topic, parts, before)
+}
+
+// place names a partition in events.
+func (v *View[T]) place(partition int32) observe.Place {
+	return observe.Place{Group: v.name, Topic: v.table.Name(), Partition: partition}
+}
+
+// follow follows all partitions, until ctx ends or one of them fails.
+func (v *View[T]) follow(ctx context.Context, client *kafka.Client, parts []*part) error {
+	v.reader = client.NewReader(kafka.ReaderConfig{Logger: v.log})
+	v.behind.Store(int32(len(parts)))
+	v.parts.Store(&parts)
+	v.meter.running(v.place(0), len(parts))
+	g := worker.New(ctx)
+	g.Go("reader", v.reader.Run)
+	g.Go("partition counts", func(ctx context.Context) error {
+		return v.counted(client.WatchPartitions(ctx, countsEvery, map[string]int32{v.table.Name(): int32(len(parts))}))
+	})
+	for _, p := range parts {
+		g.Go(fmt.Sprintf("partition %d", p.number), func(ctx context.Context) error { return v.partition(ctx, client, p) })
 	}
 	return g.Wait()
 }
 
-func (v *View[T]) partition(ctx context.Context, dir *state.GroupDir, reader *kafka.Reader, p int32) error {
-	log := v.log.With("partition", p)
-	o, m := v.conf.restoreOptions(v.place(p)), v.meter.partition(p)
-	o.Observer = m.observer().Tee(o.Observer).Tee(v.stale[p].observer())
-	store, err := state.Open(dir.StoreDir(v.table.Name(), p), state.Options{Logger: log, Observer: o.Observer})
-	if err != nil {
-		return err
-	}
-	v.mu.Lock()
-	v.stores[p] = store
-	v.mu.Unlock()
-	cursor := reader.Open(v.table.Name(), p, nil)
+// partition follows one.
+func (v *View[T]) partition(ctx context.Context, client *kafka.Client, p *part) error {
+	cursor := v.reader.Open(v.table.Name(), p.number, nil)
 	defer cursor.Close()
-	m.watch(store, cursor)
-	said, first := o.Observer.Ready, new(sync.Once)
-	o.Observer.Ready = func(out state.Outcome) {
-		said(out)
-		first.Do(v.current)
+	log := &listened{topic: v.table.Name(), Log: cursor.Counted(int32(len(*v.parts.Load()))), part: p}
+	if v.conf.awaitTopics {
+		log.await = func(ctx context.Context) error { return awaitTopics(ctx, client, v.log, v.table.Name()) }
 	}
-	return state.Follow(ctx, store, cursor, o)
+	m := v.meter.partition(p.number)
+	m.watch(p.store, cursor)
+	o := v.conf.restoreOptions(v.place(p.number))
+	o.Changed = v.changed(p.number)
+	o.Observer = p.doubts().Tee(m.observer()).Tee(o.Observer).Tee(state.Observer{Ready: func(state.Outcome) {
+		if p.ready() && v.behind.Add(-1) == 0 {
+			close(v.ready)
+		}
+	}})
+	return v.counted(state.Follow(ctx, p.store, log, o))
 }
 
-// current notes that one more partition is.
-func (v *View[T]) current() {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if v.behind--; v.behind == 0 {
-		close(v.ready)
-	}
-}
-
-func (v *View[T]) closeAll() {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	for p, s := range v.stores {
-		if s == nil {
+func (v *View[T]) close(parts []*part) {
+	for _, p := range parts {
+		if p == nil {
 			continue
 		}
-		if err := s.Close(); err != nil {
-			v.log.Warn("store does not close cleanly", "partition", p, "error", err)
+		if err := p.store.Close(); err != nil {
+			v.log.Warn("store does not close cleanly", "partition", p.number, "error", err)
 		}
 	}
 }
 
-// Get reads a row; ok is false for an absent key. While a partition is rebuilt after a reset it answers from before,
-// see Stale. Errors: ErrNotReady before the view is current, state.ErrClosed after Run, the codec's own, or trouble
-// with the disk.
-func (v *View[T]) Get(key string) (value T, ok bool, err error) {
-	stores, err := v.open()
-	if err != nil {
-		return value, false, err
+// Staleness tells how current the view is: what an answer is worth that is read from its worst partition.
+func (v *View[T]) Staleness() policy.Staleness {
+	parts := v.parts.Load()
+	if parts == nil {
+		return policy.Staleness{Cause: startCause, Age: -1}
 	}
-	partition := v.table.Spec().Hash.Partition(bytesOf(key), int32(len(stores)))
-	v.reading(partition, stores[partition])
-	row, ok, err := stores[partition].Get(bytesOf(key))
-	if err != nil || !ok {
-		return value, false, err
+	var worst policy.Staleness
+	for _, p := range *parts {
+		s, _ := p.staleness()
+		worst = worst.Worse(s)
 	}
-	value, err = v.table.Codec().Decode(row.Value)
-	return value, err == nil, err
+	return worst
 }
 
-// Row is one row of a Range.
-type Row[T any] = topology.Row[T]
-
-// Range goes over all rows, partition by partition, in key order within one. Each partition is a snapshot at the time
-// it is reached. A non-nil error is the last thing it yields. Errors are those of Get.
-func (v *View[T]) Range() iter.Seq2[Row[T], error] {
-	return func(yield func(Row[T], error) bool) {
-		stores, err := v.open()
-		if err != nil {
-			yield(Row[T]{}, err)
-			return
-		}
-		for p, s := range stores {
-			v.reading(int32(p), s)
-			if !v.rangeOne(s, yield) {
-				return
-			}
-		}
-	}
-}
-
-func (v *View[T]) rangeOne(s state.Store, yield func(Row[T], error) bool) bool {
-	it := s.Range(nil, nil)
-	defer it.Close()
-	for it.Next() {
-		value, err := v.table.Codec().Decode(it.Row().Value)
-		if err != nil {
-			yield(Row[T]{}, fmt.Errorf("processor: view %s: key %.64q: %w", v.table.Name(), it.Key(), err))
-			return false
-		}
-		if !yield(Row[T]{Key: string(it.Key()), Value: value}, nil) {
-			return false
-		}
-	}
-	if err := it.Err(); err != nil {
-		yield(Row[T]{}, err)
-		return false
-	}
-	return true
-}
-
-// Stale tells whether a partition is being rebuilt, so that reads answer from before its reset, and why.
-func (v *View[T]) Stale() (cause string, stale bool) {
-	v.mu.RLock()
-	defer v.mu.RUnlock()
-	for _, s := range v.stores {
-		if s == nil {
-			continue
-		}
-		if cause, stale = s.Stale(); stale {
-			return cause, true
-		}
-	}
-	return "", false
-}
-
-func (v *View[T]) open() ([]state.Store, error) {
-	select {
-	case <-v.ready:
-	default:
-		return nil, ErrNotReady
-	}
-	v.mu.RLock()
-	defer v.mu.RUnlock()
-	return v.stores, nil
-}
-
-// Sync waits until reads show everything that was in the table's topic when it was called.
+// Sync waits until reads show everything that was in the table's topic when it was called. Errors: state.ErrClosed when
+// Run ends before that, the end of ctx, or what Kafka said.
 func (v *View[T]) Sync(ctx context.Context) error {
+	ctx, cancel := until(ctx, v.life)
+	defer cancel()
 	select {
 	case <-v.ready:
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	v.mu.RLock()
-	reader, stores := v.reader, v.stores
-	v.mu.RUnlock()
-	for p, s := range stores {
-		cursor := reader.Open(v.table.Name(), int32(p), nil)
+	for _, p := range *v.parts.Load() {
+		cursor := v.reader.Open(v.table.Name(), p.number, nil)
 		b, err := cursor.Bounds(ctx)
 		cursor.Close()
 		if err == nil {
-			err = reached(ctx, s, b)
+			err = p.reached(ctx, b.End)
+		}
+		if v.life.Err() != nil {
+			err = state.ErrClosed
 		}
 		if err != nil {
-			return fmt.Errorf("processor: view %s/%d: %w", v.table.Name(), p, err)
+			return fmt.Errorf("processor: view %s/%d: %w", v.table.Name(), p.number, err)
 		}
 	}
 	return nil
 }
 
-// reached waits until a store is current up to the end in b.
-func reached(ctx context.Context, s state.Store, b state.Bounds) error {
+// reached waits until the store shows a log up to end.
+func (p *part) reached(ctx context.Context, end int64) error {
 	for {
-		cp, ok := s.Checkpoint()
-		if _, stale := s.Stale(); ok && !stale && cp.Position >= b.End {
+		cp, ok := p.store.Checkpoint()
+		if _, stale := p.store.Stale(); ok && !stale && cp.Position >= end {
 			return nil
 		}
 		if !pause(ctx, syncPoll) {

@@ -1,12 +1,9 @@
 package processor
 
 import (
-	"cmp"
 	"sync"
-	"sync/atomic"
 
 	"github.com/tarnstream/tarn/observe"
-	"github.com/tarnstream/tarn/state"
 )
 
 // viewMeter is what Stats tells of a view.
@@ -51,7 +48,7 @@ func (m *viewMeter) partition(p int32) *tableMeter {
 func (v *View[T]) Stats() observe.Stats {
 	v.meter.mu.Lock()
 	defer v.meter.mu.Unlock()
-	s := observe.Stats{Group: v.name(), Kind: observe.KindView, State: v.meter.state, Err: v.meter.err, Tasks: map[int32]observe.TaskStats{}}
+	s := observe.Stats{Group: v.name, Kind: observe.KindView, State: v.meter.state, Err: v.meter.err, Tasks: map[int32]observe.TaskStats{}}
 	for p, m := range v.meter.partitions {
 		s.Restored += m.applied()
 		if s.State == observe.StateRunning {
@@ -63,39 +60,3 @@ func (v *View[T]) Stats() observe.Stats {
 
 // Lag is Stats' own: how many offsets the view is behind its table's topic, from what is known here.
 func (v *View[T]) Lag() (offsets int64, known bool) { return v.Stats().Lag() }
-
-// staleness counts the rebuilds of a partition, so that stale reads are told of once for each.
-type staleness struct {
-	rebuilds atomic.Int64
-	told     atomic.Int64 // the newest rebuild whose stale reads were told of
-}
-
-// observer hears of rebuilds: each is planned before the store is stale for it.
-func (s *staleness) observer() state.Observer {
-	return state.Observer{Planned: func(p state.Plan) {
-		if p.Decision == state.Rebuild {
-			s.rebuilds.Add(1)
-		}
-	}}
-}
-
-// first is true once for each rebuild.
-func (s *staleness) first() bool {
-	n, told := s.rebuilds.Load(), s.told.Load()
-	return told < n && s.told.CompareAndSwap(told, n)
-}
-
-// reading tells of a read that is answered from before a reset.
-func (v *View[T]) reading(partition int32, s state.Store) {
-	if cause, stale := s.Stale(); stale && v.stale[partition].first() {
-		observe.Tell(v.conf.observe.StaleRead, observe.StaleRead{Place: v.place(partition), Cause: cause})
-	}
-}
-
-// name is the view's, in events and as a folder.
-func (v *View[T]) name() string { return cmp.Or(v.conf.viewName, v.table.Name()) }
-
-// place names a partition in events.
-func (v *View[T]) place(partition int32) observe.Place {
-	return observe.Place{Group: v.name(), Topic: v.table.Name(), Partition: partition}
-}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/tarnstream/tarn/codec"
 	"github.com/tarnstream/tarn/devbroker"
+	"github.com/tarnstream/tarn/policy"
 	"github.com/tarnstream/tarn/processor"
 	"github.com/tarnstream/tarn/state"
 	"github.com/tarnstream/tarn/streamtest"
@@ -32,10 +33,10 @@ func startView(k *streamtest.Kit, options ...processor.Option) (v *processor.Vie
 	return v, func() error { cancel(); return <-done }
 }
 
-func rows(t *testing.T, v *processor.View[int64]) map[string]int64 {
+func rows(t *testing.T, v *processor.View[int64], reads ...policy.Read) map[string]int64 {
 	t.Helper()
 	all := map[string]int64{}
-	for row, err := range v.Range() {
+	for row, err := range v.Range(reads...) {
 		require.NoError(t, err)
 		all[row.Key] = row.Value
 	}

@@ -21,21 +21,23 @@ func rebuilt(b *bench) {
 	}
 }
 
+// follow runs f beside a follower of ten rows.
+func follow(t *testing.T, name string, f func(t *testing.T, b *bench)) {
+	inBubble(name, t, func(t *testing.T, b *bench) {
+		b.put(10, "k")
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- state.Follow(ctx, b.s, b.log, b.o) }()
+		<-b.ready
+		b.requireEqual()
+		f(t, b)
+		b.requireEqual()
+		cancel()
+		require.NoError(t, <-done)
+	})
+}
+
 func TestR70_Follow(t *testing.T) {
-	follow := func(t *testing.T, name string, f func(t *testing.T, b *bench)) {
-		inBubble(name, t, func(t *testing.T, b *bench) {
-			b.put(10, "k")
-			ctx, cancel := context.WithCancel(t.Context())
-			done := make(chan error, 1)
-			go func() { done <- state.Follow(ctx, b.s, b.log, b.o) }()
-			<-b.ready
-			b.requireEqual()
-			f(t, b)
-			b.requireEqual()
-			cancel()
-			require.NoError(t, <-done)
-		})
-	}
 	follow(t, "R70_NewRecords", func(t *testing.T, b *bench) {
 		for range 20 {
 			b.put(5, "n")
@@ -86,6 +88,14 @@ func TestR70_Follow(t *testing.T) {
 		require.Len(t, b.resets, 1)
 		require.Len(t, b.plans, 1, "not rebuilt")
 	})
+	follow(t, "R06_KnownCurrentWhileIdle", func(t *testing.T, b *bench) {
+		time.Sleep(180 * time.Minute)
+		cp, _ := b.s.Checkpoint()
+		require.Less(t, time.Since(cp.KnownCurrent), 2*time.Minute)
+	})
+}
+
+func TestR70_FollowOverLeaderEpochs(t *testing.T) {
 	follow(t, "R70_RecreatedThenTruncatedAndGrown", func(t *testing.T, b *bench) {
 		b.log.Truncate(5)
 		rebuilt(b)
@@ -105,10 +115,5 @@ func TestR70_Follow(t *testing.T) {
 		b.put(5, "other")
 		rebuilt(b)
 		b.requireEqual()
-	})
-	follow(t, "R06_KnownCurrentWhileIdle", func(t *testing.T, b *bench) {
-		time.Sleep(180 * time.Minute)
-		cp, _ := b.s.Checkpoint()
-		require.Less(t, time.Since(cp.KnownCurrent), 2*time.Minute)
 	})
 }

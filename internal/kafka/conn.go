@@ -125,6 +125,9 @@ func (c *conn) open(ctx context.Context) error {
 	c.broker = b
 	if err := c.client.checkVersions(c.key.addr, b); err != nil {
 		c.discard()
+		if ctx.Err() != nil { // what the closed socket says is no news
+			err = context.Cause(ctx)
+		}
 		return err
 	}
 	return nil

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"slices"
 	"time"
 
 	"github.com/tarnstream/tarn/internal/task"
@@ -215,7 +214,7 @@ func (r *memberRun) report(ctx context.Context, in memberIn) {
 	}
 }
 
-// watch looks at the partition counts now and then.
+// watch stops the member when a partition count changes.
 func (r *memberRun) watch(ctx context.Context, tasks int32) error {
 	counts := maps.Clone(r.m.cfg.Fixed)
 	if counts == nil {
@@ -224,24 +223,8 @@ func (r *memberRun) watch(ctx context.Context, tasks int32) error {
 	for _, name := range r.m.cfg.Topics {
 		counts[name] = tasks
 	}
-	names := slices.Sorted(maps.Keys(counts))
-	tick := time.NewTicker(r.m.cfg.MetadataInterval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return nil
-		}
-		found, err := r.m.client.Refresh(ctx, names...)
-		if err != nil {
-			continue // the other goroutines see and say that the broker does not answer
-		}
-		for _, name := range names {
-			if t := found[name]; t.Err == nil && t.Name != "" && int32(len(t.Partitions)) != counts[name] {
-				r.report(ctx, memberIn{op: evStop, err: &PartitionCountError{Topic: name, Was: counts[name], Is: int32(len(t.Partitions))}})
-				return nil
-			}
-		}
+	if err := r.m.client.WatchPartitions(ctx, r.m.cfg.MetadataInterval, counts); err != nil {
+		r.report(ctx, memberIn{op: evStop, err: err})
 	}
+	return nil
 }

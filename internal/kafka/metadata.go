@@ -2,6 +2,9 @@ package kafka
 
 import (
 	"context"
+	"maps"
+	"slices"
+	"time"
 
 	"github.com/IBM/sarama"
 
@@ -76,6 +79,41 @@ func toTopic(t *sarama.TopicMetadata) Topic {
 		}
 	}
 	return out
+}
+
+// WatchPartitions looks now and then whether the topics have the numbers of partitions given. It ends with a
+// *PartitionCountError for the first that has not, or, without an error, with ctx. A broker that does not answer and a
+// topic that is missing are left to those who read.
+func (c *Client) WatchPartitions(ctx context.Context, every time.Duration, counts map[string]int32) error {
+	names := slices.Sorted(maps.Keys(counts))
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+		found, err := c.Refresh(ctx, names...)
+		if err != nil {
+			continue
+		}
+		for _, name := range names {
+			if t, ok := found[name]; ok && t.Err == nil {
+				if err := t.count(counts[name]); err != nil {
+					return err
+				}
+			}
+		}
+	}
+}
+
+// count compares the number of partitions.
+func (t *Topic) count(was int32) error {
+	if is := int32(len(t.Partitions)); is != was {
+		return &PartitionCountError{Topic: t.Name, Was: was, Is: is}
+	}
+	return nil
 }
 
 // cached is what metadata said last of a topic.

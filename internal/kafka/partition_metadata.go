@@ -4,8 +4,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/IBM/sarama"
-
 	"github.com/tarnstream/tarn/state"
 )
 
@@ -21,7 +19,7 @@ func (f *flow) adopt(t Topic, now time.Time) {
 		at, _ := f.standing()
 		f.lose(&TopicChangedError{Topic: f.topic, Partition: f.partition, Was: f.id, Is: t.ID, Position: at})
 	case int(f.partition) >= len(t.Partitions):
-		f.absent(codeError(sarama.ErrUnknownTopicOrPartition, "Metadata", f.topic, f.partition), now)
+		f.absent(noPartition(f.topic, f.partition), now)
 	default:
 		f.missed = absence{}
 		if f.id == (state.TopicID{}) {

@@ -28,7 +28,7 @@ func (c *Cursor) Bounds(ctx context.Context) (state.Bounds, error) {
 			c.pin(b.TopicID)
 			return b, nil
 		}
-		absent := missing(err) || errors.Is(err, errNoPartition)
+		absent := missing(err) || errors.Is(err, ErrNoPartition)
 		switch {
 		case ctx.Err() != nil:
 			return state.Bounds{}, endedWith(ctx, last)
@@ -78,8 +78,13 @@ type whereabouts struct {
 	leader, epoch int32
 }
 
-// errNoPartition stands beside the code of a partition number that the topic does not have.
-var errNoPartition = errors.New("kafka: the topic has fewer partitions")
+// ErrNoPartition stands beside the code of a partition number that the topic does not have.
+var ErrNoPartition = errors.New("kafka: the topic has fewer partitions")
+
+// noPartition names a partition that metadata does not list.
+func noPartition(topic string, partition int32) error {
+	return errors.Join(codeError(sarama.ErrUnknownTopicOrPartition, "Metadata", topic, partition), ErrNoPartition)
+}
 
 func (c *Cursor) lookUp(ctx context.Context) (whereabouts, error) {
 	f := c.flow
@@ -92,7 +97,7 @@ func (c *Cursor) lookUp(ctx context.Context) (whereabouts, error) {
 		return whereabouts{}, t.Err
 	}
 	if int(f.partition) >= len(t.Partitions) {
-		return whereabouts{}, errors.Join(codeError(sarama.ErrUnknownTopicOrPartition, "Metadata", f.topic, f.partition), errNoPartition)
+		return whereabouts{}, noPartition(f.topic, f.partition)
 	}
 	p := t.Partitions[f.partition]
 	if p.Leader < 0 {

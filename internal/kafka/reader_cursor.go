@@ -126,6 +126,24 @@ func idle(position int64, ends logEnds) state.Records {
 		LogStart: ends.start, Stable: ends.stable, End: ends.end}
 }
 
+// Counted is the cursor as a log that refuses to go on when its topic has another number of partitions, with a
+// *PartitionCountError: looked at with each Bounds, before anything of a topic that was made again is read.
+func (c *Cursor) Counted(partitions int32) state.Log { return &counted{c, partitions} }
+
+type counted struct {
+	*Cursor
+	partitions int32
+}
+
+// Bounds implements state.Log.
+func (c *counted) Bounds(ctx context.Context) (state.Bounds, error) {
+	b, err := c.Cursor.Bounds(ctx)
+	if t, ok := c.reader.client.cached(c.flow.topic); err == nil && ok && t.Err == nil {
+		err = t.count(c.partitions)
+	}
+	return b, err
+}
+
 // Close takes the partition out of the fetches. The Cursor is not used afterwards.
 func (c *Cursor) Close() {
 	c.reader.mu.Lock()

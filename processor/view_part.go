@@ -1,0 +1,177 @@
+package processor
+
+import (
+	"cmp"
+	"context"
+	"sync"
+	"time"
+
+	"github.com/tarnstream/tarn/policy"
+	"github.com/tarnstream/tarn/state"
+)
+
+// part is one partition of a view: its store, and how current that is. One goroutine follows the log and notes what it
+// hears; any number read.
+type part struct {
+	number int32
+	store  state.Store
+
+	mu      sync.Mutex // guards what follows
+	whole   bool       // the store has all that a log had once: there is something to answer from
+	current bool       // since the start
+	doubt   string     // why the store may not be what the log is, from the first sign of it until it is current again
+	known   time.Time  // the latest time at which the log's end was seen to be shown
+	end     int64      // the newest end heard of, at asked; the store may not show it yet
+	asked   time.Time
+	told    bool // a stale read was, since the store was current last
+}
+
+func newPart(number int32, store state.Store) *part {
+	p := &part{number: number, store: store, end: state.UnknownOffset}
+	if cp, ok := store.Checkpoint(); ok {
+		p.whole = true
+		if cp.KnownCurrent.Before(time.Now()) { // a time after our clock is no time (R44)
+			p.known = cp.KnownCurrent
+		}
+	}
+	return p
+}
+
+// ready notes that the store shows all that was in the log at the start or, again, after a rebuild. It tells whether it
+// is the first time.
+func (p *part) ready() (first bool) {
+	cp, _ := p.store.Checkpoint()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	first = !p.current
+	p.whole, p.current, p.doubt, p.told = true, true, "", false
+	p.note(cp.KnownCurrent)
+	return first
+}
+
+// doubts hears that the store may not be what the log is, before anything is rebuilt.
+func (p *part) doubts() state.Observer {
+	return state.Observer{
+		Reset: func(err error) { p.setDoubt(err.Error()) },
+		Planned: func(plan state.Plan) {
+			if plan.Decision == state.Rebuild {
+				p.setDoubt(plan.Cause)
+			}
+		},
+	}
+}
+
+func (p *part) setDoubt(cause string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.doubt = cause
+}
+
+// heard notes the log's end as it was told in answer to a request sent at asked.
+func (p *part) heard(asked time.Time, end int64) {
+	if end == state.UnknownOffset {
+		return
+	}
+	p.mu.Lock()
+	p.end, p.asked = end, asked
+	p.mu.Unlock()
+	p.shown()
+}
+
+// shown looks whether the store shows the newest end heard of. While it is rebuilt its position is of what nobody reads.
+func (p *part) shown() {
+	cp, ok := p.store.Checkpoint()
+	if _, stale := p.store.Stale(); stale || !ok {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.end != state.UnknownOffset && cp.Position >= p.end {
+		p.note(p.asked)
+	}
+}
+
+func (p *part) note(known time.Time) {
+	if known.After(p.known) {
+		p.known = known
+	}
+}
+
+// startCause is what a read is told until the store is current for the first time.
+const startCause = "it is being read since the start"
+
+// staleness tells what an answer is worth now. whole is false where there is nothing to answer from.
+func (p *part) staleness() (s policy.Staleness, whole bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s = policy.Staleness{Cause: p.doubt, Age: -1}
+	if !p.current {
+		s.Cause = cmp.Or(s.Cause, startCause)
+	}
+	if !p.known.IsZero() {
+		s.Age = age(p.known, time.Now())
+	}
+	return s, p.whole
+}
+
+// age takes the greater of what the wall clock and the monotonic one say: the first may be set back, the second stands
+// still while the machine sleeps.
+func age(known, now time.Time) time.Duration {
+	return max(0, now.Sub(known), now.Round(0).Sub(known.Round(0)))
+}
+
+// isCurrent tells whether the store has been current since the start.
+func (p *part) isCurrent() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.current
+}
+
+// firstStale is true for the first read that is answered in spite of a cause, once until the store is current again.
+func (p *part) firstStale() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	first := !p.told
+	p.told = true
+	return first
+}
+
+// listened is a log that tells its part what it hears.
+type listened struct {
+	state.Log
+	topic string
+	part  *part
+	await func(context.Context) error // waits until the topic is there; nil: a topic that is missing ends the view
+}
+
+// Bounds implements state.Log.
+func (l *listened) Bounds(ctx context.Context) (state.Bounds, error) {
+	for {
+		asked := time.Now()
+		b, err := l.Log.Bounds(ctx)
+		if err == nil {
+			l.part.heard(asked, b.End)
+		}
+		if l.await == nil || !is[*state.TopicMissingError](err) {
+			return b, err
+		}
+		l.part.setDoubt("the topic is missing")
+		if err := l.await(ctx); err != nil {
+			return b, err
+		}
+	}
+}
+
+// Fetch implements state.Log. Who waits for a topic that is missing is sent to Bounds.
+func (l *listened) Fetch(ctx context.Context, position int64) (state.Records, error) {
+	l.part.shown()
+	asked := time.Now()
+	rs, err := l.Log.Fetch(ctx, position)
+	if err == nil {
+		l.part.heard(asked, rs.End)
+	}
+	if l.await != nil && is[*state.TopicMissingError](err) {
+		err = &state.OutOfRangeError{Topic: l.topic, Partition: l.part.number, Position: position}
+	}
+	return rs, err
+}
