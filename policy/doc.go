@@ -4,7 +4,7 @@
 //
 // A choice of the first kind stands at one Input, or holds for every input of the group that does not make its own:
 //
-//	topology.Input(orders, onOrder, policy.OnError(policy.Retry(policy.Backoff{Attempts: 5}, policy.Skip())))
+//	topology.Input(orders, onOrder, policy.OnError(policy.Retry(policy.Backoff{Attempts: 5}, policy.DeadLetter("orders-dead"))))
 //	processor.New(group, processor.Inputs(policy.OnError(policy.Skip())))
 //
 // One of the second kind is made by each read:

@@ -61,8 +61,8 @@ type Backoff struct {
 	If func(error) bool
 }
 
-// Retry handles the record again after a wait. When its attempts are used up, exhausted decides: Fail or
-// Skip. The order within the partition is kept: its task waits, with all its inputs, while the other tasks go on.
+// Retry handles the record again after a wait. When its attempts are used up, exhausted decides: Fail, Skip or
+// DeadLetter. The order within the partition is kept: its task waits, with all its inputs, while the other tasks go on.
 // What it did before is committed meanwhile, and a stop or a rebalance does not wait for it. Attempts are counted in
 // memory: a task that starts again begins at the first.
 func Retry(b Backoff, exhausted ErrorPolicy) ErrorPolicy {

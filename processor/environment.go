@@ -34,8 +34,11 @@ type environment struct {
 	partitions     []int32                 // of each output
 	readPartitions []int32                 // of each table that is only read
 	limits         map[string]scope.Limits // of the topics written
-	written        []string                // the tables' and outputs' topics
-	mismatched     sync.Map                // places of which a HashMismatch was told
+	written        []string                // the topics of tables, outputs and dead letters
+	letters        []scope.Topic           // of dead letters
+
+	letterPartitions map[string]int32
+	mismatched       sync.Map // places of which a HashMismatch was told
 
 	count *counters
 }
@@ -72,13 +75,16 @@ func (e *environment) kept() []string {
 	return names
 }
 
-func writtenTopics(g *scope.Group) []string {
+func writtenTopics(g *scope.Group, letters []scope.Topic) []string {
 	var names []string
 	for _, t := range g.Tables {
 		names = append(names, t.Name)
 	}
 	for _, o := range g.Outputs {
 		names = append(names, o.Name)
+	}
+	for _, t := range letters {
+		names = append(names, t.Name)
 	}
 	return names
 }

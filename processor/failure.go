@@ -66,6 +66,11 @@ func (t *task) fail(in *input, err error) (passed bool, final error) {
 	if is[*topology.UndeclaredError](err) { // all records will fail by it
 		action = scope.Fail
 	}
+	if action == scope.DeadLetter {
+		if full := t.deadLetter(in, err); full != nil {
+			action, err = scope.Fail, full
+		}
+	}
 	t.tell(in, err, action)
 	switch action {
 	case scope.Retry:
@@ -74,6 +79,9 @@ func (t *task) fail(in *input, err error) (passed bool, final error) {
 		return false, nil
 	case scope.Skip:
 		t.env.count.skipped.Add(1)
+		return true, nil
+	case scope.DeadLetter:
+		t.env.count.deadLetters.Add(1)
 		return true, nil
 	}
 	r := in.peek()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -405,5 +406,75 @@ func TestR47_CallbackFailsDuringShutdown(t *testing.T) {
 		require.EqualValues(k.T, 1, failed.Offset)
 		require.EqualValues(k.T, 1, committed(k, 0), "the record before it is committed, the failed one is not")
 		require.Equal(k.T, []string{"before"}, values(k.Records("results")))
+	})
+}
+
+// A callback sleeps past the rebalance time-out: its partition goes to another instance, which handles the record. When it
+// wakes nothing of it counts, whatever it does and whatever the policy says.
+func TestR64_CallbackWakesUnderANewGeneration(t *testing.T) {
+	for name, wake := range map[string]func() error{
+		"success": func() error { return nil }, "error": func() error { return errJob }, "panic": func() error { panic(errJob) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			streamtest.Run(t, func(k *streamtest.Kit) {
+				k.Topic("jobs", 1)
+				var slept atomic.Int32
+				woke := make(chan struct{})
+				g := worker(k.T, func(ctx *topology.Context, how string) error {
+					if err := doJob(ctx, how); err != nil || how != "slow" || slept.Add(1) > 1 {
+						return err
+					}
+					defer close(woke)
+					time.Sleep(5 * time.Minute)
+					return errors.Join(results.Emit(ctx, "a", []byte("late")), wake())
+				}, toDead)
+				var seen failures
+				a := k.StartAs("a", g, seen.option(), processor.StopTimeout(5*time.Second))
+				require.NoError(k.T, k.Broker.Produce("jobs", 0, job("a", "before"), job("a", "slow"), job("a", "after")))
+				k.Until("asleep", func() bool { return slept.Load() == 1 })
+				a.Disconnect()
+				b := k.StartAs("b", g)
+				k.Until("b has the partition", func() bool { return b.Running() == 1 })
+				a.Connect()
+				k.Settle(g)
+				<-woke
+				time.Sleep(time.Minute)
+				require.Equal(k.T, []string{"before", "slow", "after"}, values(k.Records("results")))
+				require.Equal(k.T, map[string]string{"a": "after"}, k.Fold("notes"))
+				require.Empty(k.T, k.Records("dead"))
+				require.Empty(k.T, seen.actions())
+			})
+		})
+	}
+}
+
+// A callback that never returns: its partition stands still, the others go on, and a stop names it at the deadline.
+func TestCallbackThatNeverReturns(t *testing.T) {
+	streamtest.Run(t, func(k *streamtest.Kit) {
+		k.Topic("jobs", 2)
+		release := make(chan struct{})
+		g := worker(k.T, func(ctx *topology.Context, how string) error {
+			if how == "never" {
+				<-release
+			}
+			return doJob(ctx, how)
+		}, policy.OnError(policy.Skip()))
+		i := k.Start(g, processor.StopTimeout(5*time.Second))
+		require.NoError(k.T, k.Broker.Produce("jobs", 0, job("a", "before"), job("a", "never"), job("a", "after")))
+		for n := range 3 {
+			require.NoError(k.T, k.Broker.Produce("jobs", 1, job("b", fmt.Sprint(n))))
+			time.Sleep(time.Minute)
+			require.EqualValues(k.T, n+1, committed(k, 1))
+		}
+		var stuck *processor.StuckError
+		require.ErrorAs(k.T, i.StopFailing(), &stuck)
+		require.Equal(k.T, []int32{0}, stuck.Tasks)
+		close(release)
+		time.Sleep(time.Minute)
+		require.Equal(k.T, map[string]string{"b": "2"}, k.Fold("notes"), "nothing of the partition's open layer is written")
+		require.Zero(k.T, committed(k, 0))
+		k.Start(g)
+		k.Settle(g)
+		require.Equal(k.T, map[string]string{"a": "after", "b": "2"}, k.Fold("notes"))
 	})
 }

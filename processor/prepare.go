@@ -22,6 +22,7 @@ func (t *task) prepare(life, starting context.Context) error {
 	}
 	t.frame = scope.NewFrame(life, t.env.group, t)
 	t.frame.SetTask(t.partition, t.env.taskCount)
+	t.letters = t.env.newLetterBox(t.partition)
 	t.reads = t.readBackings()
 	t.frame.SetReads(t.reads)
 	for i, l := range t.frame.Layers() {

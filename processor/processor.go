@@ -45,7 +45,8 @@ func New(group *topology.Group, options ...Option) (*Processor, error) {
 	}
 	d := group.Description()
 	conf, err := configure(len(d.Tables)+len(d.Reads) > 0, options)
-	if err != nil {
+	_, faults := conf.letterTopics(d)
+	if err := errors.Join(append([]error{err}, faults...)...); err != nil {
 		return nil, err
 	}
 	return &Processor{group: group, conf: conf, ready: make(chan struct{}), over: make(chan struct{}), phase: observe.StateNew}, nil
@@ -94,8 +95,10 @@ func endOf(ctx context.Context, err error) error {
 // prepare takes the state directory, reaches a broker and checks the topics.
 func (p *Processor) prepare(ctx context.Context) (env *environment, err error) {
 	g := p.group.Description()
+	letters, _ := p.conf.letterTopics(g)
 	env = &environment{group: g, conf: p.conf, log: p.conf.kafka.Logger.With("group", g.Name), now: time.Now,
-		restoring: make(chan struct{}, restoresAtOnce), limits: map[string]scope.Limits{}, written: writtenTopics(g), count: &p.counts}
+		restoring: make(chan struct{}, restoresAtOnce), limits: map[string]scope.Limits{}, written: writtenTopics(g, letters), letters: letters, letterPartitions: map[string]int32{},
+		count: &p.counts}
 	if p.conf.stateDir != "" {
 		if env.dir, err = state.LockGroup(p.conf.stateDir, "groups", g.Name, env.log); err != nil {
 			return nil, fmt.Errorf("processor: group %s: %w", g.Name, err)

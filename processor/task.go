@@ -62,6 +62,8 @@ type task struct {
 	failed failure
 	walks  walks
 	meter  *meter
+
+	letters letterBox
 }
 
 // The states of a task, in their order.
@@ -189,7 +191,7 @@ func (t *task) loop(ctx context.Context) error {
 
 // full tells that the open layer has reached its bound: the task waits until a commit has taken it.
 func (t *task) full() bool {
-	if t.frame.Bytes() < t.env.conf.layerBytes {
+	if t.frame.Bytes()+t.letters.bytes < t.env.conf.layerBytes {
 		return false
 	}
 	t.env.commit.kickNow()
@@ -339,7 +341,7 @@ func (t *task) settled() {
 }
 
 // batches turns a sealed layer into what the producer sends: one batch for each table with changes, in the group's
-// order, then one for each partition of the outputs.
+// order, then one for each partition of the outputs, then the dead letters.
 func (t *task) batches(tables [][]scope.Change, emitted []scope.Emission) []kafka.OutBatch {
 	var out []kafka.OutBatch
 	for i, changes := range tables {
@@ -347,7 +349,7 @@ func (t *task) batches(tables [][]scope.Change, emitted []scope.Emission) []kafk
 			out = append(out, changelogBatch(t.env.group.Tables[i].Name, t.partition, changes))
 		}
 	}
-	return append(out, emissionBatches(t.env, emitted)...)
+	return append(append(out, emissionBatches(t.env, emitted)...), t.letters.take()...)
 }
 
 // lose ends the lease: the loop ends after the record in hand, and nothing of the task is written any more.

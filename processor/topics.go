@@ -8,11 +8,13 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/tarnstream/tarn/internal/kafka"
 	"github.com/tarnstream/tarn/internal/scope"
+	"github.com/tarnstream/tarn/policy"
 	"github.com/tarnstream/tarn/state"
 	"github.com/tarnstream/tarn/topology"
 )
@@ -158,6 +160,7 @@ func checkTopics(ctx context.Context, env *environment) error {
 	c.loops()
 	c.reads()
 	c.outputs()
+	c.letters()
 	if len(c.faults) > 0 {
 		return &TopicsError{Group: env.group.Name, Causes: c.faults}
 	}
@@ -189,6 +192,7 @@ func (c *topicCheck) look(ctx context.Context) (err error) {
 			there = append(there, r.Name)
 		}
 	}
+	there = append(there, c.letterRelated()...)
 	if len(there) > 0 {
 		c.configs, err = c.env.client.TopicConfigs(ctx, there...)
 	}
@@ -350,6 +354,41 @@ func (c *topicCheck) outputs() {
 	}
 }
 
+// letterRelated names the topics whose configs matter to dead letters: theirs, and those of the inputs.
+func (c *topicCheck) letterRelated() (there []string) {
+	if len(c.env.letters) == 0 {
+		return nil
+	}
+	for _, t := range c.env.letters {
+		there = append(there, t.Name)
+	}
+	for _, in := range c.env.group.Inputs {
+		if !in.Loop { // the configs of a loop's topic are asked for in any case
+			there = append(there, in.Name)
+		}
+	}
+	return slices.DeleteFunc(there, func(name string) bool { return c.topics[name].Err != nil })
+}
+
+// letters looks at the topics of dead letters. One that is made has room for the largest record of the inputs.
+func (c *topicCheck) letters() {
+	largest := 0
+	for _, in := range c.env.group.Inputs {
+		largest = max(largest, kafka.LimitsOf(c.configs[in.Name]).RecordBytes)
+	}
+	for _, t := range c.env.letters {
+		cleanup := c.configs[t.Name]["cleanup.policy"]
+		switch {
+		case c.missing(t.Name):
+			c.create = append(c.create, topicSpec(t, c.partitions, map[string]string{"max.message.bytes": strconv.Itoa(largest + policy.LetterBytes)}))
+		case strings.Contains(cleanup, "compact"):
+			c.fault("topic of dead letters %s has cleanup.policy=%s: they would replace each other; set delete", t.Name, cleanup)
+		case c.topics[t.Name].Err == nil:
+			c.said(t, int32(len(c.topics[t.Name].Partitions)))
+		}
+	}
+}
+
 // gone is the error of a topic that was there, or was created, a moment ago.
 func (c *topicCheck) gone(t kafka.Topic, name string) error {
 	return fmt.Errorf("processor: group %s: %w", c.env.group.Name, cmp.Or(t.Err, error(&state.TopicMissingError{Topic: name})))
@@ -375,6 +414,13 @@ func (c *topicCheck) note(ctx context.Context) error {
 			return c.gone(topics[r.Name], r.Name)
 		}
 		env.readPartitions = append(env.readPartitions, n)
+	}
+	for _, t := range env.letters {
+		n := int32(len(topics[t.Name].Partitions))
+		if n == 0 {
+			return c.gone(topics[t.Name], t.Name)
+		}
+		env.letterPartitions[t.Name] = n
 	}
 	env.taskCount = c.partitions
 	if len(env.written) == 0 {

@@ -1,6 +1,10 @@
 package topology
 
-import "time"
+import (
+	"time"
+
+	"github.com/tarnstream/tarn/internal/scope"
+)
 
 // WithTimestamp gives the same context for writes with a time of their own: what is emitted, set or deleted through it
 // gets at, to the millisecond, instead of the time of the record in hand. Kafka has times from 1970 on and tarn writes
@@ -10,16 +14,13 @@ func (c *Context) WithTimestamp(at time.Time) *Context {
 	return &Context{Context: c.Context, frame: c.frame, at: at.UnixMilli(), dated: true}
 }
 
-// noTimestamp is Kafka's mark for a record without a time.
-const noTimestamp = -1
-
 // stamp gives the time of what is written. A record in hand without a time gives its effects the present.
 func stamp(c *Context) int64 {
 	at := c.frame.Record().Timestamp
 	switch {
 	case c.dated:
 		return c.at
-	case at == noTimestamp:
+	case at == scope.NoTimestamp:
 		return time.Now().UnixMilli()
 	}
 	return at

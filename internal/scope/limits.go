@@ -23,6 +23,9 @@ type Limits struct {
 // would reach the topic as some other time.
 const latest = math.MaxInt64 / int64(time.Millisecond)
 
+// NoTimestamp is Kafka's mark for a record without a time.
+const NoTimestamp = -1
+
 // check tells what a topic would refuse in a record.
 func (l *Limits) check(topic string, e Emission) error {
 	size := roughSize(e)
@@ -36,8 +39,23 @@ func (l *Limits) check(topic string, e Emission) error {
 }
 
 func (l *Limits) checkTime(topic string, e Emission) error {
-	from, to := int64(0), latest
-	if l.Before > 0 || l.After > 0 && e.Timestamp > l.seen+l.After {
+	from, to := l.span(e.Timestamp)
+	if e.Timestamp < from || e.Timestamp > to {
+		return &TimestampError{Topic: topic, Key: e.Key, Timestamp: e.Timestamp, Earliest: from, Latest: to}
+	}
+	return nil
+}
+
+// Timely tells whether the topic takes a record of a time.
+func (l *Limits) Timely(at int64) bool {
+	from, to := l.span(at)
+	return from <= at && at <= to
+}
+
+// span gives bounds that decide about a time.
+func (l *Limits) span(at int64) (from, to int64) {
+	to = latest
+	if l.Before > 0 || l.After > 0 && at > l.seen+l.After {
 		l.seen = time.Now().UnixMilli()
 		if l.Before > 0 {
 			from = max(from, l.seen-l.Before)
@@ -46,10 +64,7 @@ func (l *Limits) checkTime(topic string, e Emission) error {
 			to = min(to, l.seen+l.After)
 		}
 	}
-	if e.Timestamp < from || e.Timestamp > to {
-		return &TimestampError{Topic: topic, Key: e.Key, Timestamp: e.Timestamp, Earliest: from, Latest: to}
-	}
-	return nil
+	return from, to
 }
 
 // recordOverhead bounds what Kafka's record and batch framing adds to key, value and headers.

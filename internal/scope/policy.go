@@ -1,6 +1,7 @@
 package scope
 
 import (
+	"fmt"
 	"maps"
 	"time"
 )
@@ -67,17 +68,28 @@ func (g *Group) LetterFault(p *ErrorPolicy) string {
 	if p.Last != DeadLetter {
 		return ""
 	}
-	for _, in := range g.Inputs {
-		if in.Name == p.Letters.Name {
-			return "dead letters would come back: their topic " + in.Name + " is an input of the group"
-		}
-	}
-	for _, t := range g.Tables {
+	is := ""
+	look := func(t *Topic, what string) {
 		if t.Name == p.Letters.Name {
-			return "dead letters cannot go to " + t.Name + ": it is a table of the group"
+			is = what
 		}
 	}
-	return ""
+	for i := range g.Outputs {
+		look(&g.Outputs[i].Topic, "an output")
+	}
+	for i := range g.Inputs {
+		look(&g.Inputs[i].Topic, "an input")
+	}
+	for i := range g.Tables {
+		look(&g.Tables[i].Topic, "a table")
+	}
+	for i := range g.Reads {
+		look(&g.Reads[i].Topic, "a table")
+	}
+	if is == "" {
+		return ""
+	}
+	return fmt.Sprintf("dead letters cannot go to %s, which is %s of the group", p.Letters.Name, is)
 }
 
 // Same tells whether two descriptions would make the same topic.
