@@ -24,6 +24,7 @@ type Emitter[T any] struct {
 	lock   chan struct{} // guards what follows
 
 	client     *kafka.Client
+	disconnect func()
 	producer   *kafka.Producer
 	partitions int32
 	batches    map[int32]*kafka.OutBatch
@@ -40,12 +41,11 @@ func NewEmitter[T any](stream *topology.Stream[T], options ...Option) (*Emitter[
 	if err != nil {
 		return nil, err
 	}
-	conf.kafka.ClientID = cmp.Or(conf.kafka.ClientID, "tarn-emitter-"+stream.Name())
-	client, err := kafka.NewClient(conf.kafka)
+	client, done, err := conf.connect("tarn-emitter-" + stream.Name())
 	if err != nil {
 		return nil, err
 	}
-	return &Emitter[T]{stream: stream, conf: conf, lock: make(chan struct{}, 1), client: client, batches: map[int32]*kafka.OutBatch{}}, nil
+	return &Emitter[T]{stream: stream, conf: conf, lock: make(chan struct{}, 1), client: client.kafka, disconnect: done, batches: map[int32]*kafka.OutBatch{}}, nil
 }
 
 // ErrEmitterClosed is returned by an Emitter after Close.
@@ -79,7 +79,7 @@ func (e *Emitter[T]) Close(ctx context.Context) error {
 		if e.producer != nil {
 			e.producer.Close()
 		}
-		e.client.Close()
+		e.disconnect()
 		return err
 	})
 	if errors.Is(err, ErrEmitterClosed) {

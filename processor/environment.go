@@ -18,12 +18,14 @@ type environment struct {
 	log    *slog.Logger
 	now    func() time.Time
 	client *kafka.Client
-	dir    *state.GroupDir // nil for a group without tables that was given no state directory
-	reader *kafka.Reader
-	member *kafka.Membership
-	tasks  *tasks
-	commit *committer
-	flush  *flusher
+	// disconnect is called when the client is needed no more.
+	disconnect func()
+	dir        *state.GroupDir // nil for a group without tables that was given no state directory
+	reader     *kafka.Reader
+	member     *kafka.Membership
+	tasks      *tasks
+	commit     *committer
+	flush      *flusher
 	// lookups are the looked-up tables, for all tasks.
 	lookups lookups
 	// fail ends the run with an error; the first counts.

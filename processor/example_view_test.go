@@ -108,3 +108,35 @@ func ExampleView_OnChange() {
 	// boat: "bob" -> "ann"
 	// ann has [bike boat]
 }
+
+// Views and emitters of one process share connections.
+func ExampleClient() {
+	broker := must(devbroker.Start())
+	defer broker.Close()
+	dir := must(os.MkdirTemp("", "view"))
+	defer os.RemoveAll(dir)
+	client := must(processor.NewClient(processor.Brokers(broker.Addrs()...), quiet()))
+	defer client.Close()
+	options := []processor.Option{client.Option(), processor.StateDir(dir), quiet()}
+	names, ages := topology.NewTable("names", codec.String), topology.NewTable("ages", codec.Int64)
+	ctx, stop := context.WithCancel(context.Background())
+	check(processor.CreateTopics(ctx, options, names, ages))
+	writer := must(processor.NewEmitter(topology.NewStream("ages", codec.Int64), options...)) // in real life: a group
+	check(writer.Emit(ctx, "ann", 30))
+	check(writer.Close(ctx))
+
+	byName, byAge := must(processor.NewView(names, options...)), must(processor.NewView(ages, options...))
+	done := make(chan error, 2)
+	go func() { done <- byName.Run(ctx) }()
+	go func() { done <- byAge.Run(ctx) }()
+	<-byName.Ready()
+	<-byAge.Ready()
+	fmt.Println(byName.Get("ann"))
+	fmt.Println(byAge.Get("ann"))
+	stop()
+	check(<-done)
+	check(<-done)
+	// Output:
+	//  false <nil>
+	// 30 true <nil>
+}

@@ -18,17 +18,17 @@ func Lag(ctx context.Context, group *topology.Group, options ...Option) (int64, 
 	if err != nil {
 		return 0, err
 	}
-	client, err := kafka.NewClient(conf.kafka)
+	client, done, err := conf.connect("tarn")
 	if err != nil {
 		return 0, err
 	}
-	defer client.Close()
+	defer done()
 	ctx, cancel := conf.starting(ctx)
 	defer cancel()
-	if err := client.Connect(ctx); err != nil {
+	if err := client.kafka.Connect(ctx); err != nil {
 		return 0, err
 	}
-	return lagOf(ctx, client, group.Description())
+	return lagOf(ctx, client.kafka, group.Description())
 }
 
 func lagOf(ctx context.Context, client *kafka.Client, g *scope.Group) (int64, error) {

@@ -90,6 +90,7 @@ func ViewName(name string) Option { return func(c *config) { c.viewName = name }
 
 type config struct {
 	kafka          kafka.Config
+	client         *Client // shared with others, nil for none
 	stateDir       string
 	viewName       string
 	commitInterval time.Duration
@@ -135,7 +136,7 @@ func (c *config) check(needDir bool) error {
 			faults = append(faults, fmt.Errorf("processor: "+format, args...))
 		}
 	}
-	fault(len(c.kafka.Brokers) == 0, "no broker given: use processor.Brokers")
+	fault(len(c.kafka.Brokers) == 0 && c.client == nil, "no broker given: use processor.Brokers")
 	fault(needDir && c.stateDir == "", "no state directory given: use processor.StateDir")
 	fault(c.commitInterval <= 0, "commit interval %v is not positive", c.commitInterval)
 	fault(c.flushInterval <= 0, "flush interval %v is not positive", c.flushInterval)

@@ -1,7 +1,6 @@
 package processor
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -104,11 +103,12 @@ func (p *Processor) prepare(ctx context.Context) (env *environment, err error) {
 			return nil, fmt.Errorf("processor: group %s: %w", g.Name, err)
 		}
 	}
-	p.conf.kafka.ClientID = cmp.Or(p.conf.kafka.ClientID, "tarn-"+g.Name)
-	if env.client, err = kafka.NewClient(p.conf.kafka); err != nil {
+	client, done, err := p.conf.connect("tarn-" + g.Name)
+	if err != nil {
 		env.close()
 		return nil, err
 	}
+	env.client, env.disconnect = client.kafka, done
 	starting, cancel := p.conf.starting(ctx)
 	defer cancel()
 	err = env.client.Connect(starting, g.Inputs[0].Name)
@@ -129,8 +129,8 @@ func (p *Processor) prepare(ctx context.Context) (env *environment, err error) {
 
 // close gives up connections and directory, in this order: whoever takes the directory next is alone.
 func (e *environment) close() {
-	if e.client != nil {
-		e.client.Close()
+	if e.disconnect != nil {
+		e.disconnect()
 	}
 	if e.dir != nil {
 		if err := e.dir.Close(); err != nil {

@@ -62,14 +62,14 @@ func CreateTopics(ctx context.Context, options []Option, handles ...topology.Han
 	if err != nil {
 		return err
 	}
-	client, err := kafka.NewClient(conf.kafka)
+	client, done, err := conf.connect("tarn")
 	if err != nil {
 		return err
 	}
-	defer client.Close()
+	defer done()
 	ctx, cancel := conf.starting(ctx)
 	defer cancel()
-	if err := client.Connect(ctx); err != nil {
+	if err := client.kafka.Connect(ctx); err != nil {
 		return err
 	}
 	var specs []kafka.TopicSpec
@@ -80,7 +80,7 @@ func CreateTopics(ctx context.Context, options []Option, handles ...topology.Han
 		}
 		specs = append(specs, topicSpec(h.Spec(), -1, configs))
 	}
-	return client.CreateTopics(ctx, specs)
+	return client.kafka.CreateTopics(ctx, specs)
 }
 
 func tableConfigs() map[string]string { return map[string]string{"cleanup.policy": "compact"} }

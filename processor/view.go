@@ -85,13 +85,12 @@ func (v *View[T]) run(ctx context.Context) error {
 		return err
 	}
 	defer dir.Close()
-	v.conf.kafka.ClientID = cmp.Or(v.conf.kafka.ClientID, "tarn-view-"+v.name)
-	client, err := kafka.NewClient(v.conf.kafka)
+	client, done, err := v.conf.connect("tarn-view-" + v.name)
 	if err != nil {
 		return err
 	}
-	defer client.Close()
-	topic, err := v.look(ctx, client)
+	defer done()
+	topic, err := v.look(ctx, client.kafka)
 	if err != nil {
 		return err
 	}
@@ -156,18 +155,22 @@ func (v *View[T]) place(partition int32) observe.Place {
 }
 
 // follow follows all partitions, until ctx ends or one of them fails.
-func (v *View[T]) follow(ctx context.Context, client *kafka.Client, parts []*part) error {
-	v.reader = client.NewReader(kafka.ReaderConfig{Logger: v.log})
+func (v *View[T]) follow(ctx context.Context, client *Client, parts []*part) error {
+	reader, done, err := client.read()
+	if err != nil {
+		return err
+	}
+	defer done()
+	v.reader = reader
 	v.behind.Store(int32(len(parts)))
 	v.parts.Store(&parts)
 	v.meter.running(v.place(0), len(parts))
 	g := worker.New(ctx)
-	g.Go("reader", v.reader.Run)
 	g.Go("partition counts", func(ctx context.Context) error {
-		return v.counted(client.WatchPartitions(ctx, countsEvery, map[string]int32{v.table.Name(): int32(len(parts))}))
+		return v.counted(client.kafka.WatchPartitions(ctx, countsEvery, map[string]int32{v.table.Name(): int32(len(parts))}))
 	})
 	for _, p := range parts {
-		g.Go(fmt.Sprintf("partition %d", p.number), func(ctx context.Context) error { return v.partition(ctx, client, p) })
+		g.Go(fmt.Sprintf("partition %d", p.number), func(ctx context.Context) error { return v.partition(ctx, client.kafka, p) })
 	}
 	return g.Wait()
 }

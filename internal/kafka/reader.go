@@ -69,11 +69,16 @@ func (r *Reader) Run(ctx context.Context) error {
 	err := group.Wait()
 	r.client.release(r)
 	if err != nil {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.fetcher.stop(err)
+		r.Fail(err)
 	}
 	return err
+}
+
+// Fail gives every Cursor an error from now on.
+func (r *Reader) Fail(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.fetcher.stop(err)
 }
 
 // Open makes a Cursor without a position: SeekTo gives it one. wake (may be nil; capacity 1) gets a non-blocking send
