@@ -132,8 +132,8 @@ type TableStats struct {
 	LastCommit, LastFlush time.Time
 	// Restore is the last restore, under way or done.
 	Restore RestoreStats
-	// Stale: the log is not what was read before, for Cause, and reads, where they are allowed, answer from before until a
-	// rebuild is done.
+	// Stale: the table has been current, but its log is not what was read, for Cause. Reads, where they are allowed, answer
+	// from before until a rebuild is done.
 	Stale bool
 	Cause string
 }
@@ -166,7 +166,7 @@ func (r RestoreStats) Fraction() float64 {
 	if r.End <= r.From {
 		return 0
 	}
-	return float64(r.Position-r.From) / float64(r.End-r.From)
+	return min(1, float64(r.Position-r.From)/float64(r.End-r.From))
 }
 
 // Rate is the number of records applied in a second.

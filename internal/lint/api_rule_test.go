@@ -115,3 +115,13 @@ func Sum[T Number](values ...T) (sum T) { return sum }
 `)
 	require.Empty(t, leaks(w.fset, pkg))
 }
+
+// A package that is there to serve a library shows its types; another that hands them on does not.
+func TestPublicAPIRule_ShownByItsOwnPackage(t *testing.T) {
+	w := clientWorld(t)
+	w.check(t, "github.com/prometheus/client", "package client\n\ntype Collector struct{}\n")
+	pkg := w.check(t, module+"/metrics", "package metrics\n\nimport \"github.com/prometheus/client\"\n\nfunc New() client.Collector { return client.Collector{} }\n")
+	require.Empty(t, leaks(w.fset, pkg))
+	pkg = w.check(t, module+"/health", "package health\n\nimport \"github.com/prometheus/client\"\n\nfunc New() client.Collector { return client.Collector{} }\n")
+	require.Len(t, leaks(w.fset, pkg), 1)
+}

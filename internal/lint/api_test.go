@@ -122,7 +122,7 @@ func (w *apiWalk) interfaceType(t *types.Interface) {
 
 // foreign reports a type of a client library.
 func (w *apiWalk) foreign(obj *types.TypeName) bool {
-	if obj.Pkg() == nil || !slices.ContainsFunc(clients, func(c client) bool { return within(obj.Pkg().Path(), c.module) }) {
+	if obj.Pkg() == nil || !slices.ContainsFunc(clients, func(c client) bool { return within(obj.Pkg().Path(), c.module) && !w.mayShow(c) }) {
 		return false
 	}
 	p := w.fset.Position(w.from.Pos())
@@ -133,6 +133,11 @@ func (w *apiWalk) foreign(obj *types.TypeName) bool {
 	text += ": no type of a client library in the public API"
 	w.found = append(w.found, finding{file: p.Filename, line: p.Line, text: text})
 	return true
+}
+
+func (w *apiWalk) mayShow(c client) bool {
+	dir, ours := inModule(w.entry.Pkg().Path())
+	return ours && matches(c.shown, dir)
 }
 
 func qualified(obj *types.TypeName) string {

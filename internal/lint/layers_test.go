@@ -12,7 +12,7 @@ var layers = [][]string{
 	{"internal/scope", "internal/ldb", "internal/bubbletest"},
 	{"topology", "state", "policy"},
 	{"internal/kafka", "observe", "state/statetest", "devbroker"},
-	{"processor"},
+	{"processor", "metrics", "health"},
 	{"streamtest"},
 	{"examples/*/*", "bench/*"}, // parts of the programs below, for them alone
 	{"cmd/tarn", "examples/*", "bench"},
@@ -23,6 +23,8 @@ type client struct {
 	module string
 	// users may import it; tests are packages whose tests may, too.
 	users, tests []string
+	// shown are packages whose exported API may show its types: to serve it is what they are there for.
+	shown []string
 }
 
 var clients = []client{
@@ -30,6 +32,7 @@ var clients = []client{
 	{module: "github.com/syndtr/goleveldb", users: []string{"internal/ldb", "bench", "bench/*"}},
 	{module: "github.com/twmb/franz-go", users: []string{"devbroker", "bench", "bench/*"}},
 	{module: "github.com/lovoo/goka", users: []string{"bench", "bench/*"}},
+	{module: "github.com/prometheus", users: []string{"metrics", "examples/*"}, shown: []string{"metrics"}},
 }
 
 // checkLayers holds the table above.
