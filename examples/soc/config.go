@@ -63,7 +63,7 @@ func parseConfig(args []string, now time.Time, out io.Writer) (config, error) {
 	set.StringVar(&c.Keep, "keep", "", "hold the embedded broker's data and the state in this `folder`, and go on from there")
 	set.StringVar(&c.State, "state", "", "keep the state in this `folder`")
 	set.BoolVar(&c.Feed, "feed", true, "feed lines; false for a further instance")
-	set.StringVar(&c.HTTP, "http", "", "serve GET /attackers?top=10, /attackers/ADDRESS and /alerts?since=TIME on this `address` until interrupted")
+	set.StringVar(&c.HTTP, "http", "", "serve GET /attackers?top=10, /attackers/ADDRESS, /alerts?since=TIME, /ready and /metrics on this `address` until interrupted")
 	set.BoolVar(&c.Expire, "expire", false, "show how the table follows when its records are deleted (embedded broker only)")
 	set.Uint64Var(&c.Seed, "seed", 1, "`seed` of the generated lines")
 	if err := set.Parse(args); err != nil {

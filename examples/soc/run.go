@@ -119,6 +119,7 @@ func (a *app) startGroups(ctx context.Context, dir string) (*groups, error) {
 	if err != nil {
 		return nil, err
 	}
+	a.table.parts.Store(&[]observe.Source{parse, detect, file, view, alerts})
 	g := &groups{view: view, alerts: alerts}
 	g.crew = start(ctx, part{"parse", parse.Run}, part{"detect", detect.Run}, part{"file", file.Run},
 		part{"view", view.Run}, part{"alerts", alerts.Run})

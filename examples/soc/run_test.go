@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/tarnstream/tarn/observe"
 )
 
 const openSSH = "../../../shared/data/openssh/OpenSSH_2k.log"
@@ -133,9 +135,25 @@ func TestRun_AnswersHTTPUntilInterrupted(t *testing.T) {
 	},
 		20*time.Second, 50*time.Millisecond)
 	require.True(t, slices.IsSortedFunc(alerts, earliestFirst))
+	var reasons []observe.Reason
+	require.Equal(t, http.StatusOK, get("http://"+address+"/ready", &reasons))
+	require.Empty(t, reasons)
+	text := page(t, "http://"+address+"/metrics")
+	require.Contains(t, text, `tarn_ready{group="soc-detect",kind="processor"} 1`)
+	require.Contains(t, text, `tarn_table_lag{group="soc-attackers",partition="3",role="viewed",topic="soc-attackers"} 0`)
 	cancel()
 	require.Contains(t, <-done, " read\n")
 	http.DefaultClient.CloseIdleConnections()
+}
+
+func page(t *testing.T, url string) string {
+	t.Helper()
+	res, err := http.Get(url)
+	require.NoError(t, err)
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	require.NoError(t, err)
+	return string(text)
 }
 
 func get(url string, into any) int {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"github.com/tarnstream/tarn/observe"
 	"github.com/tarnstream/tarn/processor"
 	"github.com/tarnstream/tarn/state"
 )
@@ -16,6 +17,15 @@ import (
 type table struct {
 	view   atomic.Pointer[processor.View[Attacker]]
 	alerts atomic.Pointer[processor.View[Alert]]
+	parts  atomic.Pointer[[]observe.Source] // all groups and views, ready or not
+}
+
+// watched are the groups and views that run, or are being started.
+func (t *table) watched() []observe.Source {
+	if parts := t.parts.Load(); parts != nil {
+		return *parts
+	}
+	return nil
 }
 
 // of makes the views of running groups those of the moment.
@@ -68,5 +78,5 @@ func ready(err error) error {
 
 // server is the part that answers HTTP.
 func server(l net.Listener, t *table, log *slog.Logger) part {
-	return part{"http", func(ctx context.Context) error { return serve(ctx, l, newHandler(t, log)) }}
+	return part{"http", func(ctx context.Context) error { return serve(ctx, l, operable(newHandler(t, log), t)) }}
 }

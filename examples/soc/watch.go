@@ -20,17 +20,17 @@ func (a *app) watch(ctx context.Context, http net.Listener, want *Snapshot) (err
 			return err
 		}
 	}
+	if http != nil { // before the groups: /ready tells how far their tables are
+		web := start(report.ctx, server(http, &a.table, a.log))
+		defer func() { err = errors.Join(err, web.stop()) }()
+		fmt.Fprintf(a.out, "serving http://%s/attackers?top=10, /ready and /metrics\n", http.Addr())
+	}
 	g, err := a.startGroups(report.ctx, "")
 	if err != nil {
 		return err
 	}
 	a.table.of(g)
 	defer func() { err = errors.Join(err, g.crew.stop()) }()
-	if http != nil {
-		web := start(g.crew.ctx, server(http, &a.table, a.log))
-		defer func() { err = errors.Join(err, web.stop()) }()
-		fmt.Fprintf(a.out, "serving http://%s/attackers?top=10\n", http.Addr())
-	}
 	if a.config.Expire {
 		return a.expire(ctx, g, want.Lines)
 	}
