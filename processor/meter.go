@@ -252,7 +252,7 @@ func (m *tableMeter) stats() observe.TableStats {
 	m.mu.Lock()
 	s := observe.TableStats{Topic: m.topic, Partition: m.partition, Role: m.role, Restore: m.restore,
 		Position: observe.Unknown, End: observe.Unknown, Lag: observe.Unknown, Flushed: observe.Unknown}
-	store, c, cursor, current := m.store, m.cell, m.cursor, m.current
+	store, c, cursor := m.store, m.cell, m.cursor
 	if m.restore.Decision != "" {
 		s.Position, s.End = m.restore.Position, m.restore.End
 		if m.restore.Done {
@@ -266,9 +266,6 @@ func (m *tableMeter) stats() observe.TableStats {
 		s.End = max(s.End, cursor.End())
 	}
 	if store != nil {
-		if cause, stale := store.Stale(); stale && current { // before that nobody reads
-			s.Stale, s.Cause = true, cause
-		}
 		if check, ok := store.Checkpoint(); ok {
 			s.Flushed = check.Position
 		}

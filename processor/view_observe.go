@@ -49,11 +49,16 @@ func (v *View[T]) Stats() observe.Stats {
 	v.meter.mu.Lock()
 	defer v.meter.mu.Unlock()
 	s := observe.Stats{Group: v.name, Kind: observe.KindView, State: v.meter.state, Err: v.meter.err, Tasks: map[int32]observe.TaskStats{}}
-	for p, m := range v.meter.partitions {
+	for n, m := range v.meter.partitions {
 		s.Restored += m.applied()
-		if s.State == observe.StateRunning {
-			s.Tasks[int32(p)] = observe.TaskStats{State: m.state(), Tables: []observe.TableStats{m.stats()}}
+		if s.State != observe.StateRunning {
+			continue
 		}
+		t := m.stats()
+		if cause, stale := (*v.parts.Load())[n].stale(); stale {
+			t.Stale, t.Cause = true, cause
+		}
+		s.Tasks[int32(n)] = observe.TaskStats{State: m.state(), Tables: []observe.TableStats{t}}
 	}
 	return s
 }

@@ -120,6 +120,13 @@ func age(known, now time.Time) time.Duration {
 	return max(0, now.Sub(known), now.Round(0).Sub(known.Round(0)))
 }
 
+// stale tells whether the store has been current, and may not be what the log is now.
+func (p *part) stale() (cause string, stale bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.doubt, p.current && p.doubt != ""
+}
+
 // isCurrent tells whether the store has been current since the start.
 func (p *part) isCurrent() bool {
 	p.mu.Lock()
