@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 
 	"github.com/tarnstream/tarn/internal/scope"
@@ -60,15 +59,14 @@ func newFollower(env *environment, read int, partition int32, changed func()) *f
 	return f
 }
 
-// start follows until g or the follower is stopped. Any other end is final for the run. slots bounds those that are on
-// their way to their first end of the log; it may be nil.
-func (f *follower) start(g *worker.Group, slots chan struct{}) {
+// start follows until g or the follower is stopped. Any other end is final for the run.
+func (f *follower) start(g *worker.Group) {
 	name := fmt.Sprintf("follow %s/%d", f.at.Topic, f.at.Partition)
 	g.Go(name, func(ctx context.Context) error {
 		defer close(f.done)
 		ctx, cancel := until(ctx, f.life)
 		defer cancel()
-		if err := guarded(func() error { return f.run(ctx, slots) }); err != nil && ctx.Err() == nil {
+		if err := guarded(func() error { return f.run(ctx) }); err != nil && ctx.Err() == nil {
 			f.err = fmt.Errorf("processor: group %s: follow table %s/%d: %w", f.at.Group, f.at.Topic, f.at.Partition, err)
 			f.env.fail(f.err)
 		}
@@ -76,19 +74,14 @@ func (f *follower) start(g *worker.Group, slots chan struct{}) {
 	})
 }
 
-func (f *follower) run(ctx context.Context, slots chan struct{}) error {
-	release := func() {}
-	if slots != nil {
-		select {
-		case slots <- struct{}{}:
-			release = sync.OnceFunc(func() { <-slots })
-		case <-ctx.Done():
-			return nil
-		}
+func (f *follower) run(ctx context.Context) error {
+	slot := newSlot(f.env)
+	defer slot.end()
+	if err := slot.take(ctx); err != nil {
+		return nil
 	}
-	defer release()
 	o := f.env.conf.restoreOptions(f.at)
-	o.Observer = f.meter.observer().Tee(f.doubts()).Tee(o.Observer).Tee(f.relief(release))
+	o.Observer = f.meter.observer().Tee(f.doubts()).Tee(o.Observer).Tee(f.relief(slot.end))
 	store, err := state.Open(f.env.dir.StoreDir(f.at.Topic, f.at.Partition), state.Options{Logger: f.log, Observer: o.Observer})
 	if err != nil {
 		return err
@@ -102,7 +95,8 @@ func (f *follower) run(ctx context.Context, slots chan struct{}) error {
 	cursor := f.env.reader.Open(f.at.Topic, f.at.Partition, nil)
 	defer cursor.Close()
 	f.meter.watch(store, cursor)
-	return state.Follow(ctx, store, &checkedLog{cursor, f.check}, o)
+	slot.Log = &checkedLog{cursor, f.check}
+	return state.Follow(ctx, store, slot, o)
 }
 
 // doubts notes that the follower becomes stale.
@@ -127,14 +121,14 @@ func (f *follower) doubts() state.Observer {
 	}
 }
 
-// relief notes that it is current.
-func (f *follower) relief(release func()) state.Observer {
+// relief notes that it is current; first is called when it is so for the first time.
+func (f *follower) relief(first func()) state.Observer {
 	return state.Observer{Ready: func(out state.Outcome) {
 		f.stale.Store(nil)
 		if !isClosed(f.ready) {
 			f.env.count.restored.Add(out.Records)
 			close(f.ready)
-			release()
+			first()
 		}
 		f.changed()
 	}}

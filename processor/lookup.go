@@ -33,11 +33,11 @@ func newLookups(env *environment) lookups {
 	return all
 }
 
-// start follows all partitions, a bounded number at a time until they are current.
-func (ls lookups) start(g *worker.Group, slots chan struct{}) {
+// start follows all partitions.
+func (ls lookups) start(g *worker.Group) {
 	for _, l := range ls {
 		for _, f := range l.partitions {
-			f.start(g, slots)
+			f.start(g)
 		}
 	}
 }

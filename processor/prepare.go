@@ -34,15 +34,8 @@ func (t *task) prepare(life, starting context.Context) error {
 	return nil
 }
 
-// restore opens each table's store, the joined ones' too, and reads its topic to the end. A bounded number of tasks does so
-// at a time.
+// restore opens each table's store, the joined ones' too, and reads its topic to the end.
 func (t *task) restore(ctx context.Context) error {
-	select {
-	case t.env.restoring <- struct{}{}:
-		defer func() { <-t.env.restoring }()
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 	for i, table := range t.env.group.Tables {
 		if err := t.restoreTable(ctx, table.Name, t.meter.tables[i]); err != nil {
 			return fmt.Errorf("processor: group %s: restore %s/%d: %w", t.env.group.Name, table.Name, t.partition, err)
@@ -59,7 +52,7 @@ func (t *task) join(ctx context.Context) error {
 		}
 		f := newFollower(t.env, i, t.partition, t.nudge)
 		t.joins = append(t.joins, f)
-		f.start(t.env.tasks.workers, nil)
+		f.start(t.env.tasks.workers)
 	}
 	t.meter.joined(t.joins)
 	for _, f := range t.joins {
@@ -88,6 +81,11 @@ func (t *task) restoreTable(ctx context.Context, table string, m *tableMeter) er
 	log := t.log.With("table", table)
 	o := t.env.conf.restoreOptions(t.env.place(table, t.partition))
 	o.Observer = m.observer().Tee(o.Observer)
+	slot := newSlot(t.env)
+	defer slot.end()
+	if err := slot.take(ctx); err != nil {
+		return err
+	}
 	store, err := state.Open(t.env.dir.StoreDir(table, t.partition), state.Options{Logger: log, Observer: o.Observer, FS: t.env.conf.fs})
 	if err != nil {
 		return err
@@ -97,7 +95,8 @@ func (t *task) restoreTable(ctx context.Context, table string, m *tableMeter) er
 	cursor := t.env.reader.Open(table, t.partition, nil)
 	defer cursor.Close()
 	m.watch(store, cursor)
-	out, err := state.Restore(ctx, store, cursor, o)
+	slot.Log = cursor
+	out, err := state.Restore(ctx, store, slot, o)
 	if err != nil {
 		return err
 	}

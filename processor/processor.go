@@ -19,7 +19,7 @@ import (
 	"github.com/tarnstream/tarn/topology"
 )
 
-// restoresAtOnce bounds the tasks that restore at the same time.
+// restoresAtOnce bounds the tables' partitions that are restored at the same time.
 const restoresAtOnce = 4
 
 // Processor runs one group in this process. Make it with New.
@@ -174,7 +174,7 @@ func (e *environment) run(ctx context.Context, p *Processor) error {
 	part("committer", e.commit.run)
 	part("flusher", e.flush.run)
 	part("trimmer", newTrimmer(e).run)
-	e.lookups.start(parts, e.restoring)
+	e.lookups.start(parts)
 
 	err := e.member.Run(membership, e.tasks)
 	once.Do(func() {}) // what fails from here on is an effect of the stop

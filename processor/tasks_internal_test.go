@@ -282,7 +282,7 @@ func TestPanic_EndsTheRun(t *testing.T) {
 
 	env.group.Reads, env.readPartitions = []scope.Read{{}}, []int32{1}
 	f := newFollower(env, 0, 0, func() {})
-	f.start(env.tasks.workers, env.restoring)
+	f.start(env.tasks.workers)
 	require.ErrorAs(t, <-failed, new(*PanicError))
 	<-f.done
 	require.ErrorAs(t, f.current(t.Context()), new(*PanicError))
