@@ -110,20 +110,22 @@ func TestR43_SwapMakesEveryWriteDurable(t *testing.T) {
 	for i := range 3000 {
 		log.Put(fmt.Sprintf("key-%d", i), strings.Repeat("v", 100))
 	}
-	fs := ldb.NewMemFS()
-	s, err := state.Open(storeDir, state.Options{FS: fs, Logger: quiet, WriteBufferBytes: 32 << 10})
-	require.NoError(t, err)
-	var swapped *ldb.MemFS
-	o := state.RestoreOptions{Topic: "table", BatchBytes: 5000, Observer: state.Observer{
-		Ready: func(state.Outcome) { swapped = fs.CrashClone() },
-	}}
-	_, err = state.Restore(t.Context(), s, log, o)
-	require.NoError(t, err)
-	require.NoError(t, s.Close())
-	s, causes := openCounting(t, swapped)
-	require.Empty(t, causes)
-	require.Equal(t, log.Fold(), statetest.Rows(t, s))
-	require.NoError(t, s.Close())
+	for _, buffer := range []int{32 << 10, 64 << 10} { // of a rebuild; with another than 32 KiB LevelDB is opened again
+		fs := ldb.NewMemFS()
+		s, err := state.Open(storeDir, state.Options{FS: fs, Logger: quiet, WriteBufferBytes: 32 << 10, RebuildBufferBytes: buffer})
+		require.NoError(t, err)
+		var swapped *ldb.MemFS
+		o := state.RestoreOptions{Topic: "table", BatchBytes: 5000, Observer: state.Observer{
+			Ready: func(state.Outcome) { swapped = fs.CrashClone() },
+		}}
+		_, err = state.Restore(t.Context(), s, log, o)
+		require.NoError(t, err)
+		require.NoError(t, s.Close())
+		s, causes := openCounting(t, swapped)
+		require.Empty(t, causes)
+		require.Equal(t, log.Fold(), statetest.Rows(t, s))
+		require.NoError(t, s.Close())
+	}
 }
 
 // The i-th operation fails, and all later ones: the restore ends with the error, and what is on disk is right.

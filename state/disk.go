@@ -40,7 +40,7 @@ type disk struct {
 func Open(dir string, o Options) (Store, error) {
 	o = o.withDefaults()
 	d := &disk{dir: dir, o: o, writer: make(chan struct{}, 1), nextNum: 1, retired: map[*generation]retirement{},
-		cfg: ldb.Config{CacheBytes: o.CacheBytes, WriteBufferBytes: o.WriteBufferBytes, OpenFiles: o.OpenFiles}}
+		cfg: ldb.Config{Shared: o.Shared, WriteBufferBytes: o.WriteBufferBytes}}
 	if err := o.FS.MkdirAll(dir); err != nil {
 		return nil, fmt.Errorf("state: make %s: %w", dir, err)
 	}

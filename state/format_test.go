@@ -74,7 +74,7 @@ func writeExample(t *testing.T) (rows [][]byte, current string) {
 
 	data, err := fs.ReadFile(filepath.Join(dir, "CURRENT"))
 	require.NoError(t, err)
-	db, err := ldb.Open(fs, filepath.Join(dir, "g00000001"), ldb.Config{CacheBytes: 1 << 20, WriteBufferBytes: 1 << 20, OpenFiles: 8})
+	db, err := ldb.Open(fs, filepath.Join(dir, "g00000001"), ldb.Config{Shared: ldb.NewShared(1<<20, 16, 1), WriteBufferBytes: 1 << 20})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, db.Close()) }()
 	it := db.Iterate(nil, nil)

@@ -63,12 +63,15 @@ type Iterator interface {
 
 // Options are the options of Open; the zero value is good.
 type Options struct {
-	// CacheBytes is the size of the block cache, 2 MiB by default.
-	CacheBytes int
-	// WriteBufferBytes is the size of LevelDB's memory table, 4 MiB by default. Two may be in memory at a time.
+	// Shared is what many stores share: a cache of blocks, one of open table files, and the right to write tables. By default
+	// a store has its own.
+	Shared *ldb.Shared
+	// WriteBufferBytes is the size of LevelDB's memory table, 4 MiB by default. Two may be in memory at a time, each with
+	// an index that is as large as its rows are small.
 	WriteBufferBytes int
-	// OpenFiles is the number of table files kept open, 64 by default.
-	OpenFiles int
+	// RebuildBufferBytes takes its place while a generation is rebuilt: the smaller it is, the more often its tables are
+	// written again. The default is WriteBufferBytes.
+	RebuildBufferBytes int
 	// QuarantineCount and QuarantineAge bound what is kept of quarantined generations: 2 and 7 days by default.
 	QuarantineCount int
 	QuarantineAge   time.Duration
@@ -82,9 +85,11 @@ type Options struct {
 }
 
 func (o Options) withDefaults() Options {
-	o.CacheBytes = orDefault(o.CacheBytes, 2<<20)
+	if o.Shared == nil {
+		o.Shared = ldb.NewShared(2<<20, 64, 2)
+	}
 	o.WriteBufferBytes = orDefault(o.WriteBufferBytes, 4<<20)
-	o.OpenFiles = orDefault(o.OpenFiles, 64)
+	o.RebuildBufferBytes = orDefault(o.RebuildBufferBytes, o.WriteBufferBytes)
 	o.QuarantineCount = orDefault(o.QuarantineCount, 2)
 	o.QuarantineAge = orDefault(o.QuarantineAge, 7*24*time.Hour)
 	if o.FS == nil {

@@ -49,7 +49,7 @@ func (d *disk) ensureTarget() (*generation, error) {
 	if g := d.target(); g != nil {
 		return g, nil
 	}
-	g, err := d.create()
+	g, err := d.create(d.o.WriteBufferBytes)
 	if err != nil {
 		return nil, err
 	}
@@ -59,10 +59,12 @@ func (d *disk) ensureTarget() (*generation, error) {
 	return g, nil
 }
 
-func (d *disk) create() (*generation, error) {
+func (d *disk) create(buffer int) (*generation, error) {
 	dir := filepath.Join(d.dir, generationName(d.nextNum))
 	d.nextNum++
-	return createGeneration(d.o.FS, dir, d.cfg)
+	c := d.cfg
+	c.WriteBufferBytes = buffer
+	return createGeneration(d.o.FS, dir, c)
 }
 
 // makeCurrent makes g, whose files are synced, the current generation on disk and then in memory.
@@ -93,7 +95,7 @@ func (d *disk) Rebuild(cause string, quarantine bool) error {
 	if err := d.dropNext(); err != nil {
 		return d.failedBy(err)
 	}
-	g, err := d.create()
+	g, err := d.create(d.o.RebuildBufferBytes)
 	if err != nil {
 		return d.failedBy(err)
 	}
@@ -132,7 +134,7 @@ func (d *disk) Swap() error {
 		return nil
 	}
 	old, r := d.current, retirement{cause: d.cause, aside: d.aside}
-	err := d.next.db.Sync() // its writes were not synced
+	err := d.settle()
 	if err == nil && old != nil && r.aside {
 		err = d.markAside(old.dir, r.cause)
 	}
@@ -145,6 +147,31 @@ func (d *disk) Swap() error {
 	d.aside = false
 	if old != nil {
 		d.retire(old, r)
+	}
+	return nil
+}
+
+// settle makes the writes of a rebuild durable, which were not synced, and gives its generation the buffer of a current one.
+func (d *disk) settle() error {
+	g := d.next
+	if d.o.RebuildBufferBytes == d.o.WriteBufferBytes {
+		if err := g.db.Sync(); err != nil {
+			return fmt.Errorf("state: %w", err)
+		}
+		return nil
+	}
+	if err := g.close(); err != nil {
+		return err
+	}
+	settled, err := openGeneration(d.o.FS, g.dir, d.cfg) // replays the journals into synced tables
+	if err != nil {
+		return err
+	}
+	d.mu.Lock()
+	d.next = settled
+	d.mu.Unlock()
+	if settled.flush != g.flush {
+		return &DamageError{Dir: g.dir, Err: fmt.Errorf("flush %d was written, %d is there", g.flush, settled.flush)}
 	}
 	return nil
 }

@@ -15,6 +15,12 @@ const (
 	hurryTime = 2 * time.Second
 	// ampleBytes is room for any batch that is not the first of its answer.
 	ampleBytes = 16 << 20
+	// mostAnswer and mostPartition bound what is asked for at a time, however much may be held.
+	mostAnswer    = 8 << 20
+	mostPartition = 1 << 20
+	// answerCopies is how often the bytes of an answer are in memory while it is received: as they came, decoded, and as
+	// records.
+	answerCopies = 3
 )
 
 // forever is a wait that only a kick ends.
@@ -29,6 +35,7 @@ type fetcher struct {
 	dead   error                   // every flow's error once Run has failed
 	asked  uint64
 	hurry  time.Time
+	flying int64 // what the answers under way may take in memory
 
 	urgent    bool // a flow is stale
 	metaNext  time.Time
@@ -49,6 +56,7 @@ type fetchAsk struct {
 	position int64
 	epoch    int32
 	bytes    int32
+	since    uint64 // the flow's lastAsked before
 }
 
 // fetchPlan is a fetch to send, or, without asks, a wait.
@@ -56,6 +64,7 @@ type fetchPlan struct {
 	node    int32
 	asks    []fetchAsk
 	alone   bool
+	ample   bool
 	maxWait time.Duration
 	bytes   int32
 	wait    time.Duration
@@ -72,9 +81,26 @@ func (p *fetchPlan) request() *sarama.FetchRequest {
 
 // fetchAnswer is what came of a fetch. sent is false where the connection could not be used at all.
 type fetchAnswer struct {
-	res  *sarama.FetchResponse
-	err  error
-	sent bool
+	res    *sarama.FetchResponse
+	err    error
+	sent   bool
+	chunks []chunk // by ask, once unfolded
+}
+
+// unfold turns the answer into records: work that needs nothing of the fetcher. The broker's answer is given up by it.
+func (a *fetchAnswer) unfold(p fetchPlan) {
+	if a.err != nil || a.res == nil || a.chunks != nil {
+		return
+	}
+	a.chunks = make([]chunk, len(p.asks))
+	for i := range p.asks {
+		k := &p.asks[i]
+		block := a.res.GetBlock(k.flow.topic, k.flow.partition)
+		if block != nil && block.Err == sarama.ErrNoError {
+			a.chunks[i] = newChunk(block, k.position)
+			block.RecordsSet = nil // in no more than one form at a time
+		}
+	}
 }
 
 func (x *fetcher) add(f *flow, now time.Time) {
@@ -87,7 +113,7 @@ func (x *fetcher) add(f *flow, now time.Time) {
 
 func (x *fetcher) remove(f *flow) {
 	f.raise(-1)
-	f.queue, f.bytes = nil, 0
+	f.empty()
 	x.flows = slices.DeleteFunc(x.flows, func(o *flow) bool { return o == f })
 }
 
@@ -127,7 +153,7 @@ func (x *fetcher) stop(err error) {
 
 // plan chooses what to ask a broker for now. Partitions that need to be asked alone take turns with all others.
 func (x *fetcher) plan(node int32, now time.Time) fetchPlan {
-	p := fetchPlan{node: node, maxWait: x.cfg.MaxWait, bytes: x.cfg.MaxBytes, wait: forever}
+	p := fetchPlan{node: node, maxWait: x.cfg.MaxWait, bytes: x.answerBytes(), wait: forever}
 	if now.Before(x.hurry) {
 		p.maxWait = min(p.maxWait, shortWait)
 	}
@@ -135,7 +161,10 @@ func (x *fetcher) plan(node int32, now time.Time) fetchPlan {
 	n := x.nodes[node]
 	switch {
 	case len(alone) > 0 && (len(shared) == 0 || n == nil || !n.aloneLast):
-		p.alone, p.bytes = true, max(ampleBytes, x.cfg.MaxBytes)
+		p.alone, p.ample = true, alone[0].ample
+		if p.ample {
+			p.bytes = max(p.bytes, ampleBytes)
+		}
 		if len(shared)+len(alone) > 1 {
 			p.maxWait = min(p.maxWait, time.Millisecond)
 		}
@@ -149,12 +178,46 @@ func (x *fetcher) plan(node int32, now time.Time) fetchPlan {
 	if n != nil {
 		n.aloneLast = p.alone
 	}
+	if len(p.asks) > 0 {
+		x.flying += p.flying()
+	}
 	return p
+}
+
+// flying is what the answer may take in memory.
+func (p *fetchPlan) flying() int64 { return answerCopies * int64(p.bytes) }
+
+// answerBytes is what an answer may bring.
+func (x *fetcher) answerBytes() int32 {
+	return int32(min(max(x.cfg.Bytes/2/answerCopies/int64(max(len(x.nodes), 1)), 1), mostAnswer))
+}
+
+// part is what a flow may hold.
+func (x *fetcher) part() int64 { return max(x.cfg.Bytes/2/int64(max(len(x.flows), 1)), 1) }
+
+// held is what all flows hold.
+func (x *fetcher) held() (sum int64) {
+	for _, f := range x.flows {
+		sum += f.holds()
+	}
+	return sum
+}
+
+// room is how much an answer may bring a flow where all hold so much: at most half of its part, so that one half is fetched
+// while the other is in use.
+func (x *fetcher) room(f *flow, held int64) int64 {
+	return min(x.part()/2, x.part()-f.holds(), x.cfg.Bytes/2-held)
+}
+
+// isFull tells whether a flow is left out of the fetches because of what it holds. One that holds nothing never is.
+func (x *fetcher) isFull(f *flow, held int64) bool {
+	return f.holds() > 0 && x.room(f, held) < x.part()/4
 }
 
 // due gathers the flows that may be asked for now, the one that waited longest first. p's waits are shortened for the
 // ones that are left out.
 func (x *fetcher) due(node int32, now time.Time, p *fetchPlan) (shared, alone []*flow) {
+	held := x.held()
 	for _, f := range x.flows {
 		if f.leader != node || f.position < 0 || f.asking {
 			continue
@@ -167,7 +230,7 @@ func (x *fetcher) due(node int32, now time.Time, p *fetchPlan) (shared, alone []
 			continue
 		}
 		switch {
-		case f.full(&x.cfg):
+		case x.isFull(f, held):
 			p.maxWait = min(p.maxWait, shortWait)
 		case f.alone:
 			alone = append(alone, f)
@@ -188,10 +251,7 @@ func (x *fetcher) take(p *fetchPlan, flows []*flow) {
 		partition int32
 	}
 	taken := make(map[name]bool, len(flows))
-	bytes := x.cfg.PartitionBytes
-	if p.alone {
-		bytes = p.bytes
-	}
+	sum, held := int64(0), x.held()
 	for _, f := range flows {
 		if taken[name{f.topic, f.partition}] {
 			p.maxWait = min(p.maxWait, shortWait)
@@ -199,7 +259,14 @@ func (x *fetcher) take(p *fetchPlan, flows []*flow) {
 		}
 		taken[name{f.topic, f.partition}] = true
 		x.asked++
+		since := f.lastAsked
 		f.lastAsked, f.asking = x.asked, true
-		p.asks = append(p.asks, fetchAsk{flow: f, version: f.version, position: f.position, epoch: f.epoch, bytes: bytes})
+		bytes := f.ask(x.room(f, held))
+		if p.alone {
+			bytes = p.bytes
+		}
+		sum += int64(bytes)
+		p.asks = append(p.asks, fetchAsk{flow: f, version: f.version, position: f.position, epoch: f.epoch, bytes: bytes, since: since})
 	}
+	p.bytes = int32(min(int64(p.bytes), sum))
 }

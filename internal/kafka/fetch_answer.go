@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -9,13 +10,20 @@ import (
 
 // answer applies what came of a plan's fetch.
 func (x *fetcher) answer(p fetchPlan, a fetchAnswer, now time.Time) {
+	x.flying -= p.flying()
+	a.unfold(p)
+	others := slices.ContainsFunc(a.chunks, func(c chunk) bool { return c.next > c.position })
 	for i := range p.asks {
 		k := &p.asks[i]
 		if k.flow.version != k.version {
 			continue // sought, reset, moved or closed meanwhile (R50, R38)
 		}
 		k.flow.asking = false
-		if x.answerOne(k, &p, &a, now) {
+		got := received{since: k.since, alone: p.alone, ample: p.ample, behind: others && i > 0}
+		if a.chunks != nil {
+			got.chunk, got.throttled = a.chunks[i], a.res.ThrottleTime > 0
+		}
+		if x.answerOne(k, &a, got, now) {
 			k.flow.stale = true
 		}
 		x.urgent = x.urgent || k.flow.stale
@@ -23,7 +31,7 @@ func (x *fetcher) answer(p fetchPlan, a fetchAnswer, now time.Time) {
 }
 
 // answerOne is true where fresh metadata may help.
-func (x *fetcher) answerOne(k *fetchAsk, p *fetchPlan, a *fetchAnswer, now time.Time) bool {
+func (x *fetcher) answerOne(k *fetchAsk, a *fetchAnswer, got received, now time.Time) bool {
 	f := k.flow
 	switch {
 	case a.err != nil && a.sent && undecoded(a.err):
@@ -43,7 +51,9 @@ func (x *fetcher) answerOne(k *fetchAsk, p *fetchPlan, a *fetchAnswer, now time.
 	if block.Err != sarama.ErrNoError {
 		return f.refused(block.Err, now)
 	}
-	x.brought(f, block, manner{alone: p.alone, throttled: a.res.ThrottleTime > 0}, now)
+	got.at = now
+	f.swells(k.bytes, got.bytes)
+	x.brought(f, got, now)
 	return false
 }
 
@@ -55,29 +65,35 @@ func undecoded(err error) bool {
 	return !transport(err) && !errors.Is(err, sarama.ErrUnsupportedVersion)
 }
 
-// manner is how an answer came about: what an empty one says depends on it.
-type manner struct{ alone, throttled bool }
+// received is what an answer has of a partition, and how it came: what an empty one says depends on it. behind: others,
+// asked for before it, brought something.
+type received struct {
+	chunk
+	since                           uint64
+	alone, ample, behind, throttled bool
+}
 
 // brought takes an answer without error.
-func (x *fetcher) brought(f *flow, b *sarama.FetchResponseBlock, how manner, now time.Time) {
-	c, short := newChunk(b, f.position)
-	c.at = now
+func (x *fetcher) brought(f *flow, c received, now time.Time) {
 	switch {
 	case c.err != nil:
 		f.stick(&BatchError{Topic: f.topic, Partition: f.partition, Position: f.position, Err: c.err})
 		return
 	case c.next > f.position:
 		f.good(c.ends)
-		f.push(c)
-	case short && how.alone:
+		f.push(c.chunk)
+	case c.short && c.ample:
 		f.stick(&BatchError{Topic: f.topic, Partition: f.partition, Position: f.position, Err: errShortBatch})
-	case short:
-		f.alone = true
-	case !how.throttled && c.ends.stable > f.position:
+	case c.short:
+		f.alone, f.ample = true, c.alone
+	case !c.throttled && c.ends.stable > f.position && c.behind:
 		f.good(c.ends)
-		f.alone = true // others may have filled the answer (R67)
-		if how.alone {
-			x.hollow(f, c, now)
+		f.lastAsked = c.since // the others have filled the answer (R67): it still waits, and comes before them
+	case !c.throttled && c.ends.stable > f.position:
+		f.good(c.ends)
+		f.alone, f.ample = true, c.alone
+		if c.ample {
+			x.hollow(f, c.chunk, now)
 		}
 	default:
 		f.good(c.ends)
@@ -94,8 +110,8 @@ func (x *fetcher) hollow(f *flow, c chunk, now time.Time) {
 	}
 	x.cfg.Logger.Warn("log has no batch between position and last stable offset; going on behind", "topic", f.topic,
 		"partition", f.partition, "position", f.position, "stable", c.ends.stable)
-	c.next = c.ends.stable
-	f.alone, f.notBefore = false, time.Time{}
+	c.next, c.records.Next = c.ends.stable, c.ends.stable
+	f.alone, f.ample, f.notBefore = false, false, time.Time{}
 	f.push(c)
 }
 

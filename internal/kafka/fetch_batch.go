@@ -6,62 +6,92 @@ import (
 	"reflect"
 	"slices"
 	"time"
+	"unsafe"
 
 	"github.com/IBM/sarama"
 
 	"github.com/tarnstream/tarn/state"
 )
 
-// chunk is what one answer brought of one partition, as sarama decoded it. It is turned into records by the goroutine
-// that polls, so that the broker's loop goes on fetching.
+// chunk is what one answer brought of one partition.
 type chunk struct {
 	position, next int64
-	batches        []*sarama.Records
-	aborted        []*sarama.AbortedTransaction
+	records        state.Records
 	ends           logEnds
 	at             time.Time // when it came
-	bytes          int64
+	bytes          int64     // in memory
+	short          bool      // nothing but an incomplete batch came
 	err            error
 }
 
-// newChunk looks at a block of an answer that was asked for at position. next is above position only by what was
-// received. short tells that nothing but an incomplete batch came.
-func newChunk(b *sarama.FetchResponseBlock, position int64) (c chunk, short bool) {
-	c = chunk{position: position, next: position, aborted: b.AbortedTransactions,
-		ends: logEnds{b.LogStartOffset, b.LastStableOffset, b.HighWaterMarkOffset}}
+// newChunk takes the records out of a block of an answer that was asked for at position. next is above position only by
+// what was received. Nothing of the block is kept: with one partition's part of an answer all of it would stay in memory.
+func newChunk(b *sarama.FetchResponseBlock, position int64) chunk {
+	c := chunk{position: position, next: position, ends: logEnds{b.LogStartOffset, b.LastStableOffset, b.HighWaterMarkOffset}}
 	for i, set := range b.RecordsSet {
 		batch := set.RecordBatch
 		if batch == nil {
 			c.err = errOldFormat
-			return c, false
+			return c
 		}
 		if batch.PartialTrailingRecord {
 			b.RecordsSet = b.RecordsSet[:i]
-			short = true
+			c.short = true
 			break
 		}
 		c.next = max(c.next, after(batch.LastOffset()))
-		c.bytes += sizeOf(batch)
 	}
-	c.batches = b.RecordsSet
-	if len(c.batches) == 0 && !short {
+	if len(b.RecordsSet) == 0 && !c.short {
 		// Batches that compaction has emptied are counted here and nowhere else. Behind an incomplete batch sarama
 		// counts that one too, and it was not received: only an answer with nothing else in it can be trusted.
 		if hidden, ok := hiddenNext(b); ok {
 			c.next = max(c.next, hidden)
 		}
-		short = b.Partial && c.next == position
+		c.short = b.Partial
 	}
-	return c, short && c.next == position
+	c.short = c.short && c.next == position
+	c.records = unpack(b.RecordsSet, b.AbortedTransactions, position)
+	c.records.Next, c.records.LogStart, c.records.Stable, c.records.End = c.next, c.ends.start, c.ends.stable, c.ends.end
+	c.bytes = own(c.records.Records)
+	return c
 }
 
 var errOldFormat = errors.New("it has the message format of before Kafka 0.11")
 
-func sizeOf(b *sarama.RecordBatch) (size int64) {
-	for _, r := range b.Records {
-		size += int64(len(r.Key) + len(r.Value))
+// recordBytes and headerBytes are a record and a header in memory without their bytes.
+const (
+	recordBytes = int64(unsafe.Sizeof(state.Record{}))
+	headerBytes = int64(unsafe.Sizeof(state.Header{}))
+)
+
+// own copies what the records refer to into one piece, and tells what they take in memory.
+func own(records []state.Record) (bytes int64) {
+	size := 0
+	for i := range records {
+		r := &records[i]
+		size += len(r.Key) + len(r.Value)
+		for _, h := range r.Headers {
+			size += len(h.Key) + len(h.Value)
+		}
+		bytes += recordBytes + headerBytes*int64(len(r.Headers))
 	}
-	return size
+	piece := make([]byte, 0, size)
+	moved := func(b []byte) []byte {
+		if b == nil {
+			return nil
+		}
+		at := len(piece)
+		piece = append(piece, b...)
+		return piece[at:len(piece):len(piece)]
+	}
+	for i := range records {
+		r := &records[i]
+		r.Key, r.Value = moved(r.Key), moved(r.Value)
+		for j := range r.Headers {
+			r.Headers[j].Key, r.Headers[j].Value = moved(r.Headers[j].Key), moved(r.Headers[j].Value)
+		}
+	}
+	return bytes + int64(size)
 }
 
 // hiddenNext is the offset behind the last batch that sarama has seen in a block, emptied ones included, which it does
@@ -74,15 +104,15 @@ func hiddenNext(b *sarama.FetchResponseBlock) (int64, bool) {
 	return v.Elem().Int(), true
 }
 
-// unpack makes the chunk's records: committed data at or above its position. Nothing is copied.
-func (c *chunk) unpack() state.Records {
-	out := state.Records{Position: c.position, Next: c.next, FirstEpoch: state.UnknownEpoch, LastEpoch: state.UnknownEpoch,
-		LogStart: c.ends.start, Stable: c.ends.stable, End: c.ends.end, Records: make([]state.Record, 0, c.count())}
-	filter := newAbortFilter(c.aborted)
+// unpack gives the committed data of batches at or above position. Nothing is copied.
+func unpack(sets []*sarama.Records, aborted []*sarama.AbortedTransaction, position int64) state.Records {
+	out := state.Records{Position: position, FirstEpoch: state.UnknownEpoch, LastEpoch: state.UnknownEpoch,
+		Records: make([]state.Record, 0, count(sets))}
+	filter := newAbortFilter(aborted)
 	var arena headerArena
-	for _, set := range c.batches {
+	for _, set := range sets {
 		b := set.RecordBatch
-		if b.LastOffset() < c.position {
+		if b.LastOffset() < position {
 			filter.drops(b) // a marker below the position ends its transaction all the same
 			continue
 		}
@@ -91,7 +121,7 @@ func (c *chunk) unpack() state.Records {
 		}
 		out.LastEpoch = b.PartitionLeaderEpoch
 		before := len(out.Records)
-		c.unpackBatch(b, filter.drops(b), &out, &arena)
+		unpackBatch(b, filter.drops(b), &out, &arena)
 		if len(out.Records) > before {
 			out.RecordEpoch = b.PartitionLeaderEpoch
 		}
@@ -99,18 +129,18 @@ func (c *chunk) unpack() state.Records {
 	return out
 }
 
-func (c *chunk) count() (n int) {
-	for _, set := range c.batches {
+func count(sets []*sarama.Records) (n int) {
+	for _, set := range sets {
 		n += len(set.RecordBatch.Records)
 	}
 	return n
 }
 
-func (c *chunk) unpackBatch(b *sarama.RecordBatch, drop bool, out *state.Records, arena *headerArena) {
+func unpackBatch(b *sarama.RecordBatch, drop bool, out *state.Records, arena *headerArena) {
 	first, stamp := milliseconds(b.FirstTimestamp), milliseconds(b.MaxTimestamp)
 	for _, r := range b.Records {
 		offset := b.FirstOffset + r.OffsetDelta
-		if offset < c.position {
+		if offset < out.Position {
 			continue
 		}
 		out.Present++

@@ -236,7 +236,7 @@ func TestR67_EmptyAnswer(t *testing.T) {
 	require.Equal(t, int64(10), f.position)
 	p, asked := s.plan()
 	require.Equal(t, []int32{0}, asked)
-	require.GreaterOrEqual(t, p.asks[0].bytes, int32(ampleBytes))
+	require.False(t, p.ample)
 
 	_, asked = s.plan()
 	require.Equal(t, []int32{1}, asked, "the other goes on between")
@@ -258,6 +258,8 @@ func TestR67_EmptyAnswer(t *testing.T) {
 	began := s.now
 	for f.position == 100 {
 		p, asked = s.plan()
+		require.Equal(t, p.ample, len(asked) > 0 && p.asks[0].bytes >= ampleBytes)
+		require.False(t, p.ample && !p.alone)
 		if len(asked) > 0 && asked[0] == 0 {
 			s.answer(p, blocks{0: blockOf(0, 0, 120)})
 		} else {
@@ -269,7 +271,7 @@ func TestR67_EmptyAnswer(t *testing.T) {
 	require.Equal(t, int64(120), f.position, "alone and nothing there, for long: the log has a hole up to what the answer says")
 	_, _, _ = f.pop()
 	c, _, _ := f.pop()
-	require.Equal(t, state.Records{Position: 100, Next: 120, FirstEpoch: -1, LastEpoch: -1, Stable: 120, End: 120, Records: []state.Record{}}, c.unpack())
+	require.Equal(t, state.Records{Position: 100, Next: 120, FirstEpoch: -1, LastEpoch: -1, Stable: 120, End: 120, Records: []state.Record{}}, c.records)
 }
 
 // TestEmptyAnswersThatSayNothing move no position: open transaction, no block, throttle.
@@ -303,6 +305,11 @@ func TestIncompleteBatch(t *testing.T) {
 	require.Equal(t, int64(15), f.position)
 	p, _ = s.plan()
 	require.True(t, p.alone)
+	s.answer(p, blocks{0: {Partial: true, LastStableOffset: 99}})
+	require.NoError(t, f.err, "it may only have been too large")
+	p, _ = s.plan()
+	require.True(t, p.ample)
+	require.GreaterOrEqual(t, p.asks[0].bytes, int32(ampleBytes))
 	s.answer(p, blocks{0: {Partial: true, LastStableOffset: 99}})
 	bad, ok := errors.AsType[*BatchError](f.err)
 	require.True(t, ok, "%v", f.err)
@@ -373,10 +380,14 @@ func TestR53_CutsIsolate(t *testing.T) {
 func TestPlanLeavesOut(t *testing.T) {
 	s := newScript(t)
 	f, other := s.open(0, 0), s.open(1, 0)
-	f.push(chunk{position: 0, next: 9, bytes: s.x.cfg.BufferBytes})
+	f.push(chunk{position: 0, next: 9, bytes: s.x.part()})
 	p, asked := s.plan()
 	require.Equal(t, []int32{1}, asked)
 	require.Equal(t, shortWait, p.maxWait, "it may come back any moment")
+	s.answer(p, blocks{1: blockOf(0, 0, 0)})
+	_, _, _ = f.pop()
+	p, asked = s.plan()
+	require.Equal(t, []int32{1}, asked, "what was taken is in use")
 	s.answer(p, blocks{1: blockOf(0, 0, 0)})
 	_, _, _ = f.pop()
 	p, asked = s.plan()
@@ -459,9 +470,9 @@ func TestR11_AbortFilter(t *testing.T) {
 	log := []*sarama.RecordBatch{data(0, 1), data(1, 2), data(2, 1), marker(3, 1, 0), data(4, 1), data(5, 2), marker(6, 2, 1),
 		marker(7, 1, 1), data(8, 1), data(9, 2), marker(10, 1, 0), plain, marker(12, 2, 1)}
 	aborted := []*sarama.AbortedTransaction{{ProducerID: 1, FirstOffset: 8}, {ProducerID: 1, FirstOffset: 0}}
-	c := chunk{position: 0, next: 13, aborted: aborted}
+	var sets []*sarama.Records
 	for _, b := range log {
-		c.batches = append(c.batches, &sarama.Records{RecordBatch: b})
+		sets = append(sets, &sarama.Records{RecordBatch: b})
 	}
 	offsets := func(r state.Records) (out []int64) {
 		for _, rec := range r.Records {
@@ -469,11 +480,10 @@ func TestR11_AbortFilter(t *testing.T) {
 		}
 		return out
 	}
-	got := c.unpack()
+	got := unpack(sets, aborted, 0)
 	require.Equal(t, []int64{1, 4, 5, 9, 11}, offsets(got))
 	require.Equal(t, int64(13), got.Present)
-	c.position = 5
-	got = c.unpack()
+	got = unpack(sets, aborted, 5)
 	require.Equal(t, []int64{5, 9, 11}, offsets(got))
 	require.Equal(t, int64(8), got.Present)
 }
@@ -482,8 +492,10 @@ func TestUnpackTimes(t *testing.T) {
 	at := time.UnixMilli(1000)
 	batch := &sarama.RecordBatch{FirstTimestamp: at, MaxTimestamp: at.Add(time.Hour), LastOffsetDelta: 1,
 		Records: []*sarama.Record{{}, {OffsetDelta: 1, TimestampDelta: 5 * time.Millisecond}}}
-	c := chunk{next: 2, batches: []*sarama.Records{{RecordBatch: batch}}}
-	times := func() [2]int64 { r := c.unpack().Records; return [2]int64{r[0].Timestamp, r[1].Timestamp} }
+	times := func() [2]int64 {
+		r := unpack([]*sarama.Records{{RecordBatch: batch}}, nil, 0).Records
+		return [2]int64{r[0].Timestamp, r[1].Timestamp}
+	}
 	require.Equal(t, [2]int64{1000, 1005}, times())
 	batch.LogAppendTime = true
 	require.Equal(t, [2]int64{3_601_000, 3_601_000}, times())

@@ -28,6 +28,8 @@ type flow struct {
 
 	queue     []chunk // positions ascending, each begins where the one before ends
 	bytes     int64   // of the chunks in queue
+	inUse     int64   // of the chunk that was given last, until the next is asked for
+	swell     float64 // what a byte asked for comes to in memory
 	delivered int64   // next offset that Poll gives: <= position while that is known
 	err       error   // after queue; sticks until seek. Then position is UnknownOffset
 	told      bool    // pop gave err
@@ -39,7 +41,8 @@ type flow struct {
 	epoch  int32
 	stale  bool // leader or topic want fresh metadata
 
-	alone     bool          // to be asked alone, with room
+	alone     bool          // to be asked alone
+	ample     bool          // and with room
 	cuts      int           // connections in a row that broke while it was asked for
 	damaged   int           // answers in a row that could not be decoded, asked alone
 	wait      time.Duration // the last back-off, 0 after a good answer
@@ -56,15 +59,42 @@ var unknownEnds = logEnds{state.UnknownOffset, state.UnknownOffset, state.Unknow
 
 func newFlow(topic string, partition int32, wake chan<- struct{}) *flow {
 	return &flow{topic: topic, partition: partition, wake: wake, ready: make(chan struct{}, 1), position: state.UnknownOffset,
-		delivered: state.UnknownOffset, leader: -1, epoch: state.UnknownEpoch, stale: true, seen: unknownEnds}
+		delivered: state.UnknownOffset, leader: -1, epoch: state.UnknownEpoch, stale: true, seen: unknownEnds,
+		swell: firstSwell}
 }
+
+// firstSwell is that of small records: the first answer is smaller than it could be for others.
+const firstSwell = 4
+
+// holds is what the flow holds in memory.
+func (f *flow) holds() int64 { return f.bytes + f.inUse }
+
+// ask is how many bytes to ask for where there is room for so much memory.
+func (f *flow) ask(room int64) int32 {
+	return int32(min(max(float64(room)/f.swell, leastAsk), mostPartition))
+}
+
+// leastAsk keeps an answer from being too small to be worth its request.
+const leastAsk = 1 << 10
+
+// swells learns from an answer that brought about what was asked for. It forgets slowly: a little too little is asked for
+// rather than too much.
+func (f *flow) swells(asked int32, got int64) {
+	if got >= int64(asked)/2 {
+		f.swell = max(float64(got)/float64(asked), 1, f.swell*0.8)
+	}
+}
+
+// empty lets go of what is buffered.
+func (f *flow) empty() { f.queue, f.bytes, f.inUse = nil, 0, 0 }
 
 // seek gives the flow a position and forgets all that belonged to the old one, errors too.
 func (f *flow) seek(position int64) {
 	f.raise(position)
-	f.queue, f.bytes, f.delivered = nil, 0, position
+	f.empty()
+	f.delivered = position
 	f.stale = f.stale || f.err != nil || f.leader < 0
-	f.err, f.told, f.seen, f.fresh, f.alone, f.damaged = nil, false, unknownEnds, false, false, 0
+	f.err, f.told, f.seen, f.fresh, f.alone, f.ample, f.damaged = nil, false, unknownEnds, false, false, false, 0
 	f.notBefore, f.wait, f.missed, f.cuts, f.empties = time.Time{}, 0, absence{}, 0, absence{}
 }
 
@@ -106,11 +136,6 @@ func (f *flow) cut(sent bool, now time.Time) {
 	f.later(now)
 }
 
-// full tells whether the flow is left out of the fetches because of what it holds undelivered.
-func (f *flow) full(cfg *ReaderConfig) bool {
-	return f.bytes > 0 && f.bytes+int64(cfg.PartitionBytes) > cfg.BufferBytes
-}
-
 // push buffers what an answer brought and moves on behind it.
 func (f *flow) push(c chunk) {
 	invariant.Check(c.position == f.position && c.next > c.position, "chunk [%d,%d) at position %d", c.position, c.next, f.position)
@@ -122,6 +147,7 @@ func (f *flow) push(c chunk) {
 
 // pop takes the oldest chunk, or the error once there is none.
 func (f *flow) pop() (chunk, bool, error) {
+	f.inUse = 0
 	if len(f.queue) == 0 {
 		f.tell()
 		return chunk{}, false, f.err
@@ -130,6 +156,7 @@ func (f *flow) pop() (chunk, bool, error) {
 	f.queue[0] = chunk{}
 	f.queue = f.queue[1:]
 	f.bytes -= c.bytes
+	f.inUse = c.bytes
 	f.delivered = c.next
 	return c, true, nil
 }
@@ -152,7 +179,7 @@ func (f *flow) notify() {
 // good takes note of an answer without error, whatever it brought.
 func (f *flow) good(ends logEnds) {
 	f.seen, f.fresh = ends, true
-	f.wait, f.notBefore, f.alone, f.damaged, f.cuts = 0, time.Time{}, false, 0, 0
+	f.wait, f.notBefore, f.alone, f.ample, f.damaged, f.cuts = 0, time.Time{}, false, false, 0, 0
 	signal(f.ready)
 }
 

@@ -17,13 +17,10 @@ import (
 type ReaderConfig struct {
 	// MaxWait is how long a broker may wait for records when there are none. Default 500 ms.
 	MaxWait time.Duration
-	// MaxBytes bounds one answer of a broker. Default 8 MiB.
-	MaxBytes int32
-	// PartitionBytes bounds what one answer brings of one partition. Default 1 MiB. A larger batch comes whole, alone.
-	PartitionBytes int32
-	// BufferBytes bounds the keys and values that one partition holds undelivered; past it the partition is left out of
-	// the fetches. A compressed answer may pass it once. Default 4 MiB.
-	BufferBytes int64
+	// Bytes bounds what the Reader holds: half of it records that were not taken yet, an equal part for each Cursor, and half
+	// the answers that are being received, an equal part for each broker. A Cursor that holds its part is left out of the
+	// fetches. A batch that is larger than a part comes whole, and so does what a compressed one unfolds to. Default 64 MiB.
+	Bytes int64
 	// MetadataInterval is how often leaders and topic ids are checked while nothing is wrong. Default 10 s.
 	MetadataInterval time.Duration
 	// Logger defaults to slog.Default().
@@ -32,9 +29,7 @@ type ReaderConfig struct {
 
 func (c ReaderConfig) withDefaults() ReaderConfig {
 	c.MaxWait = cmp.Or(c.MaxWait, 500*time.Millisecond)
-	c.MaxBytes = cmp.Or(c.MaxBytes, 8<<20)
-	c.PartitionBytes = cmp.Or(c.PartitionBytes, 1<<20)
-	c.BufferBytes = cmp.Or(c.BufferBytes, 4<<20)
+	c.Bytes = cmp.Or(c.Bytes, 64<<20)
 	c.MetadataInterval = cmp.Or(c.MetadataInterval, 10*time.Second)
 	c.Logger = cmp.Or(c.Logger, slog.Default())
 	return c
@@ -189,6 +184,7 @@ func (r *Reader) fetch(ctx context.Context, node int32, plan fetchPlan) (a fetch
 		a.res, err = b.Fetch(req)
 		return err
 	})
+	a.unfold(plan)
 	return a
 }
 
@@ -200,6 +196,14 @@ func (r *Reader) settle(plan fetchPlan, a fetchAnswer) {
 	if urgent {
 		signal(r.keeper)
 	}
+}
+
+// Held is what the Reader holds now, in bytes: records that were not taken yet or are in use, and what the answers that are
+// on their way may bring.
+func (r *Reader) Held() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.fetcher.held() + r.fetcher.flying
 }
 
 // kickAll makes every loop look again; the keeper too, which starts the loops that are missing.

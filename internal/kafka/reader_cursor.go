@@ -41,8 +41,8 @@ func (c *Cursor) End() int64 {
 }
 
 // Poll gives what came next, without waiting; false means that nothing is there now. The answer may hold no records and
-// yet move the position, past markers, aborted or compacted records. Its bytes are shared with the broker's answer, up to
-// ReaderConfig.MaxBytes of it: copy what is kept.
+// yet move the position, past markers, aborted or compacted records. Its records count as held until the next Poll, and their
+// bytes are in one piece: copy what is kept.
 //
 // An error comes after all that was read before it, and sticks until SeekTo: *state.OutOfRangeError when the broker refuses
 // the position, *state.TopicMissingError when the topic is gone, *TopicChangedError when it was created again,
@@ -52,15 +52,16 @@ func (c *Cursor) Poll() (state.Records, bool, error) {
 	if !ok || err != nil {
 		return state.Records{}, false, err
 	}
-	return taken.unpack(), true, nil
+	return taken.records, true, nil
 }
 
 func (c *Cursor) take() (chunk, bool, error) {
 	c.reader.mu.Lock()
 	defer c.reader.mu.Unlock()
-	full := c.flow.full(&c.reader.cfg)
+	x := c.reader.fetcher
+	full := x.isFull(c.flow, x.held())
 	taken, ok, err := c.flow.pop()
-	if full && !c.flow.full(&c.reader.cfg) {
+	if full && !x.isFull(c.flow, x.held()) {
 		c.reader.kick(c.flow.leader)
 	}
 	return taken, ok, err
@@ -81,9 +82,9 @@ func (c *Cursor) Fetch(ctx context.Context, position int64) (state.Records, erro
 		}
 		if ok {
 			if taken.at.Before(began) {
-				taken.ends.end = state.UnknownOffset
+				taken.records.End = state.UnknownOffset
 			}
-			return taken.unpack(), nil
+			return taken.records, nil
 		}
 		if overdue {
 			if ends, fresh := c.ends(); fresh {

@@ -42,7 +42,7 @@ func TestR06_FetchTellsNoOldEnd(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		b := newBench(t, devbroker.Virtual())
 		b.write(0, 0, 3)
-		c := b.read(kafka.ReaderConfig{BufferBytes: 1}).Open("t", 0, nil)
+		c := b.read(kafka.ReaderConfig{Bytes: 1}).Open("t", 0, nil)
 		c.SeekTo(0)
 		time.Sleep(24 * time.Hour)
 		b.write(0, 3, 3)

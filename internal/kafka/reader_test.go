@@ -486,7 +486,7 @@ func TestReaderBackPressure(t *testing.T) {
 			require.NoError(t, b.broker.Produce("t", 0, devbroker.Record{Value: make([]byte, 1000)}))
 			require.NoError(t, b.broker.Produce("t", 1, devbroker.Record{Value: fmt.Append(nil, i)}))
 		}
-		r := b.read(kafka.ReaderConfig{PartitionBytes: 5000, BufferBytes: 10_000})
+		r := b.read(kafka.ReaderConfig{Bytes: 40_000})
 		c, other := r.Open("t", 0, nil), r.Open("t", 1, nil)
 		c.SeekTo(0)
 		values, _ := readTo(t, other, 0, 100)
@@ -508,14 +508,14 @@ func TestReaderBackPressure(t *testing.T) {
 	})
 }
 
-// TestReaderLargeBatch: a batch far beyond PartitionBytes comes whole, also when it stands behind others.
+// TestReaderLargeBatch: a batch far beyond the reader's bytes comes whole, also when it stands behind others.
 func TestReaderLargeBatch(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		b := newBench(t, devbroker.Virtual())
 		b.write(0, 0, 3)
 		require.NoError(t, b.broker.Produce("t", 0, devbroker.Record{Value: make([]byte, 1_000_000)}))
 		b.write(1, 0, 500)
-		r := b.read(kafka.ReaderConfig{PartitionBytes: 1000, MaxBytes: 2000})
+		r := b.read(kafka.ReaderConfig{Bytes: 8000})
 		c, other := r.Open("t", 0, nil), r.Open("t", 1, nil)
 		c.SeekTo(0)
 		other.SeekTo(0)

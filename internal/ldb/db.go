@@ -17,8 +17,10 @@ import (
 
 // Config sizes a database. All fields are needed.
 type Config struct {
-	// CacheBytes is the block cache, WriteBufferBytes the memory table, OpenFiles the number of open table files.
-	CacheBytes, WriteBufferBytes, OpenFiles int
+	// Shared is what the database shares with others.
+	Shared *Shared
+	// WriteBufferBytes is the size of the memory table. Two may be in memory, each with an index that may be as large.
+	WriteBufferBytes int
 	// Create requires the database not to exist and makes it; without it, it must exist.
 	Create bool
 }
@@ -47,7 +49,7 @@ func Open(fs FS, dir string, c Config) (db *DB, err error) {
 			err = errors.Join(err, st.Close())
 		}
 	}()
-	d, err := leveldb.Open(st, options(c))
+	d, err := leveldb.Open(&gate{Storage: st, tables: c.Shared.tables}, options(c))
 	if err != nil {
 		return nil, fmt.Errorf("ldb: open %s: %w", dir, err)
 	}
@@ -56,9 +58,9 @@ func Open(fs FS, dir string, c Config) (db *DB, err error) {
 
 func options(c Config) *opt.Options {
 	return &opt.Options{
-		BlockCacheCapacity:           c.CacheBytes,
+		BlockCacher:                  c.Shared.blocks,
+		OpenFilesCacher:              c.Shared.files,
 		WriteBuffer:                  c.WriteBufferBytes,
-		OpenFilesCacheCapacity:       c.OpenFiles,
 		Filter:                       filter.NewBloomFilter(10),
 		Strict:                       opt.DefaultStrict,
 		ErrorIfExist:                 c.Create,
@@ -66,7 +68,7 @@ func options(c Config) *opt.Options {
 		NoWriteMerge:                 true,
 		DisableSeeksCompaction:       true,
 		DisableLargeBatchTransaction: true,
-		CompactionTableSize:          2 << 20,
+		CompactionTableSize:          TableBytes,
 		CompactionTotalSize:          32 << 20,
 		WriteL0SlowdownTrigger:       16,
 		WriteL0PauseTrigger:          24,

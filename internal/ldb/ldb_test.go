@@ -14,7 +14,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/syndtr/goleveldb/leveldb.(*DB).mpoolDrain"))
 }
 
-var config = ldb.Config{CacheBytes: 1 << 20, WriteBufferBytes: 64 << 10, OpenFiles: 16}
+var config = ldb.Config{Shared: ldb.NewShared(1<<20, 16, 2), WriteBufferBytes: 64 << 10}
 
 func create(t *testing.T, fs ldb.FS, dir string) *ldb.DB {
 	t.Helper()
