@@ -1,7 +1,6 @@
 package processor_test
 
 import (
-	"fmt"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -33,41 +32,6 @@ func TestR02_OutOfRangeInMidRestore(t *testing.T) {
 		require.Len(k.T, requireFold(k, a, keys...), 5)
 		require.GreaterOrEqual(k.T, len(seen.decided), 2, "checked and planned again")
 	})
-}
-
-// Retriable errors of each kind of request on the way change nothing in the result.
-func TestR25_RetriableErrorsChangeNothing(t *testing.T) {
-	codes := map[devbroker.Request][]devbroker.Code{
-		devbroker.Fetch:        {devbroker.NotLeader, devbroker.LeaderEpochFenced, devbroker.UnknownLeaderEpoch, devbroker.UnknownTopic, devbroker.StorageError},
-		devbroker.ListOffsets:  {devbroker.NotLeader, devbroker.LeaderNotAvailable, devbroker.OffsetNotAvailable, devbroker.UnknownTopic},
-		devbroker.Produce:      {devbroker.NotLeader, devbroker.Timeout, devbroker.UnknownTopic, devbroker.StorageError},
-		devbroker.OffsetCommit: {devbroker.CoordinatorLoading, devbroker.NotCoordinator, devbroker.CoordinatorNotAvailable, devbroker.Timeout},
-	}
-	for request, list := range codes {
-		for _, code := range append(list, 0) {
-			t.Run(fmt.Sprintf("%s %s", request, code), func(t *testing.T) {
-				streamtest.Run(t, func(k *streamtest.Kit) {
-					k.Topic("clicks", 2)
-					g, keys := clicker(k.T), users(10)
-					a := k.Start(g)
-					click(k, g, keys...)
-					require.NoError(k.T, a.Stop())
-					if code == 0 {
-						k.Broker.Drop(request, 2)
-					} else {
-						k.Broker.Fail(devbroker.Fault{Request: request, Err: code, Count: 2})
-					}
-					a = k.Start(g)
-					click(k, g, keys...)
-					click(k, g, keys...)
-					rows := requireFold(k, a, keys...)
-					for _, key := range keys {
-						require.EqualValues(k.T, 3, rows[key], key)
-					}
-				})
-			})
-		}
-	}
 }
 
 func TestR46_OffsetsNeverAheadOfEffects(t *testing.T) {

@@ -176,8 +176,36 @@ func (c *topicCheck) fault(format string, args ...any) {
 	c.faults = append(c.faults, fmt.Errorf(format, args...))
 }
 
-func (c *topicCheck) look(ctx context.Context) (err error) {
-	c.topics, err = c.env.client.Refresh(ctx, c.env.topicNames()...)
+// look asks until the answers agree. A topic that is just being made, by another process of the group for one, has no
+// partitions yet, and not every broker knows it at once: one that is missing is missing when it has been so for a while.
+func (c *topicCheck) look(ctx context.Context) error {
+	for began := time.Now(); ; {
+		err := c.lookOnce(ctx)
+		if err != nil && !isMissing(err) {
+			return err
+		}
+		settled, missing := err == nil, false
+		for _, t := range c.topics {
+			missing = missing || isMissing(t.Err)
+			settled = settled && (t.Err != nil || len(t.Partitions) > 0)
+		}
+		if settled && (!missing || time.Since(began) >= missingFor) {
+			return nil
+		}
+		if !pause(ctx, lookAgain) {
+			return fmt.Errorf("processor: group %s: the topics are still changing: %w", c.env.group.Name, cmp.Or(err, context.Cause(ctx)))
+		}
+	}
+}
+
+// A look is repeated after lookAgain. What is missing for missingFor is taken for missing.
+const (
+	lookAgain  = 100 * time.Millisecond
+	missingFor = 500 * time.Millisecond
+)
+
+func (c *topicCheck) lookOnce(ctx context.Context) (err error) {
+	c.topics, err = c.env.client.Topics(ctx, c.env.topicNames()...)
 	if err != nil {
 		return err
 	}
@@ -193,10 +221,13 @@ func (c *topicCheck) look(ctx context.Context) (err error) {
 		}
 	}
 	there = append(there, c.letterRelated()...)
-	if len(there) > 0 {
-		c.configs, err = c.env.client.TopicConfigs(ctx, there...)
-	}
+	c.configs, err = c.env.client.TopicConfigs(ctx, there...)
 	return err
+}
+
+func isMissing(err error) bool {
+	_, missing := errors.AsType[*state.TopicMissingError](err)
+	return missing
 }
 
 // missing tells whether a topic is missing; any other trouble with it is a fault.
@@ -397,7 +428,7 @@ func (c *topicCheck) gone(t kafka.Topic, name string) error {
 // note learns what the tasks need of the topics as they are now.
 func (c *topicCheck) note(ctx context.Context) error {
 	env := c.env
-	topics, err := env.client.Refresh(ctx, env.topicNames()...)
+	topics, err := env.client.Topics(ctx, env.topicNames()...)
 	if err != nil {
 		return err
 	}

@@ -128,6 +128,11 @@ func (c *Client) onAddr(ctx context.Context, key connKey, fn func(*sarama.Broker
 		c.conns[key] = k
 	}
 	c.mu.Unlock()
+	if limit := key.purpose.patience(); limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, limit)
+		defer cancel()
+	}
 	return k.do(ctx, fn)
 }
 
@@ -147,9 +152,23 @@ func (c *Client) release(owner any) {
 	}
 }
 
-// metadataTimeout is how long one broker may take for metadata before another is asked: one that hangs must not keep
-// the partitions of all others from their leaders.
-const metadataTimeout = 5 * time.Second
+const (
+	metadataTimeout = 5 * time.Second
+	// requestTimeout leaves a margin over what a broker may work on one request.
+	requestTimeout = adminTimeout + 5*time.Second
+)
+
+// patience is how long one try at a request may take, 0 where sarama's own time-outs, or the caller's, are right: a broker
+// that hangs must not keep the partitions of all others from their leaders, nor use up the time of a start.
+func (p Purpose) patience() time.Duration {
+	switch p {
+	case ForMetadata:
+		return metadataTimeout
+	case ForAdmin, ForCommit, ForOffsets:
+		return requestTimeout
+	}
+	return 0
+}
 
 // onAny tries fn on each known address, the known brokers first and those that did not answer last time last, until one
 // answers.
@@ -171,11 +190,6 @@ func (c *Client) onAny(ctx context.Context, p Purpose, fn func(*sarama.Broker) e
 }
 
 func (c *Client) tryAddr(ctx context.Context, key connKey, fn func(*sarama.Broker) error) error {
-	if key.purpose == ForMetadata {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, metadataTimeout)
-		defer cancel()
-	}
 	err := c.onAddr(ctx, key, fn)
 	c.mu.Lock()
 	defer c.mu.Unlock()

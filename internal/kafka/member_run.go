@@ -38,20 +38,21 @@ func (m *Membership) Run(ctx context.Context, h Handler) error {
 	return errors.Join(final, err, r.group.Wait())
 }
 
-// count gives the number of tasks: every input has as many partitions. It waits for a broker to answer.
-func (m *Membership) count(ctx context.Context) (int32, error) {
-	for wait := newBackoff(); ; {
+// count gives the number of tasks: every input has as many partitions. It waits for a broker to answer, and for an input
+// that is missing to be so for a while.
+func (m *Membership) count(ctx context.Context) (n int32, err error) {
+	var gone absence
+	err = retry(ctx, func() error {
 		found, err := m.client.Refresh(ctx, m.cfg.Topics...)
-		if err == nil {
-			return tasksOf(found, m.cfg.Topics)
+		if err != nil {
+			return err
 		}
-		if !retriable(err) {
-			return 0, err
+		if n, err = tasksOf(found, m.cfg.Topics); missing(err) && !gone.confirmed(time.Now(), absenceTimes, absenceTime) {
+			return errNoAnswer
 		}
-		if err := wait.sleep(ctx); err != nil {
-			return 0, err
-		}
-	}
+		return err
+	})
+	return n, err
 }
 
 func tasksOf(found map[string]Topic, names []string) (int32, error) {

@@ -59,6 +59,15 @@ func (c *Client) Refresh(ctx context.Context, topics ...string) (map[string]Topi
 	return found, nil
 }
 
+// Topics is Refresh, tried again until ctx ends while no broker answers.
+func (c *Client) Topics(ctx context.Context, topics ...string) (found map[string]Topic, err error) {
+	err = retry(ctx, func() error {
+		found, err = c.Refresh(ctx, topics...)
+		return err
+	})
+	return found, err
+}
+
 func toTopic(t *sarama.TopicMetadata) Topic {
 	out := Topic{Name: t.Name, ID: state.TopicID(t.Uuid), Partitions: make([]Partition, len(t.Partitions))}
 	switch t.Err {
