@@ -25,7 +25,7 @@ type Restore struct {
 // Reset speaks of a log that is not what was read before.
 type Reset struct {
 	Place
-	// Cause is *state.LogResetError or *state.OutOfRangeError for a table, *processor.InputError for an input.
+	// Cause is *state.LogResetError or *state.OutOfRangeError for a table, *policy.InputError for an input.
 	Cause error
 	// From and To bound the offsets of an input that the group has not read and will not; equal where there are none or
 	// where it cannot be known.

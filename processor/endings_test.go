@@ -131,14 +131,14 @@ func TestR27_SecondRebalanceWhileTheOldTaskStillRuns(t *testing.T) {
 		inside, release := make(chan struct{}, 1), make(chan struct{})
 		g := blocked(k.T, inside, release)
 		k.Topic("clicks", 1)
-		a := k.Start(g, processor.StopTimeout(time.Second))
+		a := k.Start(g, processor.StopTimeout(20*time.Second))
 		k.Send("clicks", "a", "block")
 		<-inside
 		for range 2 {
 			a.Disconnect()
 			k.Until("lost", func() bool { return len(a.Processor.Stats().Tasks) == 0 })
 			a.Connect()
-			time.Sleep(3 * time.Second)
+			time.Sleep(25 * time.Second)
 		}
 		time.Sleep(time.Second)
 		was := a.Processor.Stats().Tasks[0].State
@@ -148,6 +148,34 @@ func TestR27_SecondRebalanceWhileTheOldTaskStillRuns(t *testing.T) {
 		require.Equal(k.T, "waiting", was, "the first task still has the store open")
 		require.NotErrorAs(k.T, err, new(*state.LockedError))
 		require.NoError(k.T, err)
+	})
+}
+
+// The callback of the first task never returns: the second does not work beside it, and after the deadline Run ends with
+// its name, so that the partition can be had elsewhere (R27).
+func TestR27_CallbackThatNeverReturnsKeepsNoPartition(t *testing.T) {
+	streamtest.Run(t, func(k *streamtest.Kit) {
+		inside, release := make(chan struct{}, 1), make(chan struct{})
+		k.Topic("clicks", 1)
+		a := k.StartAs("a", blocked(k.T, inside, release), processor.StopTimeout(20*time.Second))
+		k.Send("clicks", "a", "block")
+		<-inside
+		a.Disconnect()
+		k.Until("lost", func() bool { return len(a.Processor.Stats().Tasks) == 0 })
+		a.Connect()
+		k.Until("it is back", func() bool { return a.Processor.Stats().Tasks[0].State == "waiting" })
+		back := time.Now()
+		g := clicker(k.T)
+		b := k.StartAs("b", g)
+		var stuck *processor.StuckError
+		require.ErrorAs(k.T, a.Wait(), &stuck)
+		require.Equal(k.T, []int32{0}, stuck.Tasks)
+		require.LessOrEqual(k.T, time.Since(back), time.Minute, "20 s of waiting, and the stop")
+		k.Until("b has it", func() bool { return b.Running() == 1 })
+		k.Settle(g)
+		close(release)
+		time.Sleep(time.Second)
+		require.Equal(k.T, map[string]int64{"a": 1}, requireFold(k, b, "a"))
 	})
 }
 

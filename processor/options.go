@@ -19,9 +19,6 @@ import (
 // ignored by it.
 type Option func(*config)
 
-// SaramaConfig is *sarama.Config's type, for TLS, SASL and client tuning; see Kafka.
-type SaramaConfig = kafka.SaramaConfig
-
 // Brokers sets the bootstrap addresses, host:port. At least one is needed.
 func Brokers(addrs ...string) Option { return func(c *config) { c.kafka.Brokers = addrs } }
 
@@ -30,9 +27,9 @@ func Brokers(addrs ...string) Option { return func(c *config) { c.kafka.Brokers 
 // start without it, since a folder that a restart loses would cost a full restore each time.
 func StateDir(dir string) Option { return func(c *config) { c.stateDir = dir } }
 
-// Kafka hands over a sarama config: its Net, ClientID and MetricRegistry are used, Version is raised where it is too
-// low, and other fields that were changed are named in a warning.
-func Kafka(conf *SaramaConfig) Option { return func(c *config) { c.kafka.Sarama = conf } }
+// Kafka hands over a *sarama.Config, for TLS, SASL and client tuning: its Net, ClientID and MetricRegistry are used,
+// Version is raised where it is too low, and other fields that were changed are named in a warning.
+func Kafka(conf *kafka.SaramaConfig) Option { return func(c *config) { c.kafka.Sarama = conf } }
 
 // Dial replaces the dialer, for a tunnel or for tests.
 func Dial(dial func(ctx context.Context, network, addr string) (net.Conn, error)) Option {
@@ -60,6 +57,12 @@ func StartTimeout(d time.Duration) Option { return func(c *config) { c.startTime
 // StopTimeout bounds a clean stop and the handing over of a partition. Past it the state on disk is right, only older.
 // The default is 30 s.
 func StopTimeout(d time.Duration) Option { return func(c *config) { c.stopTimeout = d } }
+
+// StayOnStop makes a clean stop keep this process's place in the group: its tasks wait for it to come back with the same
+// state directory, until SessionTimeout is over, and no other process takes them up meanwhile. It is for rolling restarts;
+// choose a SessionTimeout that is longer than a restart. Without it a stop leaves the group and gives the tasks to others
+// at once. A group without a state directory has no identity to come back with, and leaves.
+func StayOnStop() Option { return func(c *config) { c.stay = true } }
 
 // LayerBytes bounds what one task keeps in memory before it commits, and what one table partition keeps before it is
 // flushed. The default is 8 MiB.
@@ -100,6 +103,7 @@ type config struct {
 	stopTimeout    time.Duration
 	layerBytes     int
 	recreate       bool
+	stay           bool
 	awaitTopics    bool
 	inputs         scope.Input        // what Inputs said
 	observers      []observe.Observer // the user's

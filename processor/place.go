@@ -9,6 +9,7 @@ import (
 
 	"github.com/tarnstream/tarn/internal/scope"
 	"github.com/tarnstream/tarn/observe"
+	"github.com/tarnstream/tarn/policy"
 	"github.com/tarnstream/tarn/state"
 )
 
@@ -135,7 +136,7 @@ func (t *task) settle(ctx context.Context, in *input, s standing) (elsewhere boo
 	return c.loss != nil || c.next != s.committed.position, nil
 }
 
-func (t *task) tellLoss(in *input, e *InputError) {
+func (t *task) tellLoss(in *input, e *policy.InputError) {
 	e.Group, e.Topic, e.Partition = t.env.group.Name, in.topic, t.partition
 	observe.Tell(t.env.conf.observe.Reset, observe.Reset{Place: t.env.place(in.topic, t.partition), Cause: e, From: e.From, To: e.To})
 }
@@ -184,35 +185,3 @@ const (
 	refusedAgain  = 100 * time.Millisecond
 	mostDoublings = 6
 )
-
-// InputError says that an input does not go on where the group stood: retention has passed the committed offset, the topic
-// was truncated or made again, or the group has no offset any more while its tables are not empty. Next is where it goes on;
-// policy.OnLost decides that. Run returns it where it does not go on: find out what the log and the tables have, then start
-// again with another policy, or set the group's offset.
-type InputError struct {
-	Group, Topic string
-	Partition    int32
-	// Committed is the offset at which the input was to go on, state.UnknownOffset where the group has none. Start and End
-	// bound the log.
-	Committed, Start, End int64
-	// Was and Is are the ids of the topic, different for one that was deleted and created again, else zero.
-	Was, Is state.TopicID
-	Cause   string
-	// Next is where the input goes on, state.UnknownOffset where it does not.
-	Next int64
-	// From and To bound the offsets of the log that were not read and will not be; equal where there are none, or where it
-	// cannot be known.
-	From, To int64
-}
-
-func (e *InputError) Error() string {
-	then := "set the group's offset, or say in policy.OnLost where to go on"
-	if e.Next != state.UnknownOffset {
-		then = fmt.Sprintf("it goes on at %d", e.Next)
-	}
-	unread := ""
-	if e.From < e.To {
-		unread = fmt.Sprintf("; the records in [%d, %d) go unread", e.From, e.To)
-	}
-	return fmt.Sprintf("processor: group %s: input %s/%d, log [%d, %d): %s%s; %s", e.Group, e.Topic, e.Partition, e.Start, e.End, e.Cause, unread, then)
-}

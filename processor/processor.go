@@ -1,12 +1,11 @@
 package processor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"runtime/debug"
-	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -55,10 +54,11 @@ func New(group *topology.Group, options ...Option) (*Processor, error) {
 // given to it so far has its own tables and the joined ones current and reads its inputs. An instance that is given no task, because others have them all, is ready as well.
 func (p *Processor) Ready() <-chan struct{} { return p.ready }
 
-// Run joins the group and handles records until ctx ends; then it commits, flushes, leaves the group and returns nil.
-// Any other end is an error: *RecordError for a record that cannot be handled, *EffectError for an effect that failed,
-// *TopicsError for topics that do not fit, *state.LockedError for a state directory in use, or what Kafka or the disk
-// said. What was committed before stays right in either case. Run is called once.
+// Run joins the group and handles records until ctx ends; then it commits, flushes, leaves the group (see StayOnStop) and
+// returns nil. Any other end is an error: *RecordError for a record that cannot be handled, *EffectError for an effect that
+// failed, *policy.InputError for an input that has lost its place, *TopicsError for topics that do not fit,
+// *state.LockedError for a state directory in use, *FencedError for another process that has taken over this one's
+// identity, or what Kafka or the disk said. What was committed before stays right in either case. Run is called once.
 func (p *Processor) Run(ctx context.Context) error {
 	if p.ran.Swap(true) {
 		return errRanTwice
@@ -182,12 +182,9 @@ func (e *environment) run(ctx context.Context, p *Processor) error {
 	stuck := e.tasks.waitAll()
 	parts.Stop(errRevoked)
 	if panicked := errors.Join(parts.Wait(), stuck); panicked != nil {
-		return errors.Join(failure, panicked)
+		return errors.Join(e.endedBy(failure), panicked)
 	}
-	if failure != nil {
-		return failure
-	}
-	return err
+	return e.endedBy(cmp.Or(failure, err))
 }
 
 // guarded makes a panic an error with its stack: that of a user's func, and a defect of ours, which ends the run, since the
@@ -199,69 +196,6 @@ func guarded(run func() error) (err error) {
 		}
 	}()
 	return run()
-}
-
-func (e *environment) membershipConfig() kafka.MembershipConfig {
-	var topics []string
-	for _, in := range e.group.Inputs {
-		topics = append(topics, in.Name)
-	}
-	c := kafka.MembershipConfig{Group: e.group.Name, Topics: topics, LeaveOnStop: true, SessionTimeout: e.conf.sessionTimeout,
-		StopTimeout: e.conf.stopTimeout, RebalanceTimeout: e.conf.stopTimeout, Fingerprint: e.fingerprint(), Fixed: map[string]int32{},
-		OnEvent: e.tasks.onEvent}
-	for i, r := range e.group.Reads {
-		c.Fixed[r.Name] = e.readPartitions[i]
-	}
-	if e.dir != nil {
-		c.InstanceID, c.Stored = e.dir.InstanceID(), e.stored
-	}
-	return c
-}
-
-// stored lists the partitions with state on this machine.
-func (e *environment) stored() []int32 {
-	table := e.taskTable()
-	if table == "" {
-		return nil
-	}
-	list, err := e.dir.Partitions(table)
-	if err != nil {
-		e.log.Warn("state directory cannot be listed", "error", err)
-	}
-	return list
-}
-
-// taskTable is a table of which this process has the partitions of its tasks; "" where there is none.
-func (e *environment) taskTable() string {
-	for _, t := range e.group.Tables {
-		return t.Name
-	}
-	for _, r := range e.group.Reads {
-		if !r.Lookup {
-			return r.Name
-		}
-	}
-	return ""
-}
-
-// fingerprint tells members of the group with another topology apart.
-func (e *environment) fingerprint() string {
-	var parts []string
-	for _, in := range e.group.Inputs {
-		parts = append(parts, strings.ToLower(in.Kind())+" "+in.Name)
-	}
-	for _, t := range e.group.Tables {
-		parts = append(parts, "table "+t.Name)
-	}
-	for _, r := range e.group.Reads {
-		if r.Lookup {
-			parts = append(parts, "lookup "+r.Name)
-		} else {
-			parts = append(parts, "join "+r.Name)
-		}
-	}
-	slices.Sort(parts)
-	return strings.Join(parts, ", ")
 }
 
 // enter notes what Run is at. ts are the tasks while it runs.

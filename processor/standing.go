@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/tarnstream/tarn/internal/scope"
+	"github.com/tarnstream/tarn/policy"
 	"github.com/tarnstream/tarn/state"
 )
 
@@ -20,7 +21,7 @@ import (
 // is lost, and what follows depends on what the tables have counted. To read from the log's start is right where nothing
 // there has been counted: in a topic made anew, and above an offset that retention has passed, unless the tables'
 // checkpoint is newer than the offset and says otherwise. Where nobody can know, for want of an offset or because it lies
-// beyond the end, Run ends with an *InputError, unless the input's policy says what to do. Whatever is done is told, with
+// beyond the end, Run ends with an *policy.InputError, unless the input's policy says what to do. Whatever is done is told, with
 // the offsets that go unread. An input that the group has never read has no place to lose: it begins.
 type standing struct {
 	// committed is the next offset to read as the group has it, counted as the tables' checkpoint on this machine has it;
@@ -33,13 +34,13 @@ type standing struct {
 // course is where to read on, UnknownOffset for nowhere, and what is lost with it.
 type course struct {
 	next int64
-	loss *InputError // nil where nothing is amiss; its place is left for the caller to fill in
+	loss *policy.InputError // nil where nothing is amiss; its place is left for the caller to fill in
 }
 
 // decide is a pure function. The bounds are known.
 func (s standing) decide(b state.Bounds, begin scope.Begin, lost scope.Lost) course {
 	at := s.committed.position
-	e := &InputError{Committed: at, Start: b.Start, End: b.End}
+	e := &policy.InputError{Committed: at, Start: b.Start, End: b.End}
 	twice := b.Start < b.End // read from the start, records may count twice
 	switch was := s.topic(); {
 	case at == state.UnknownOffset && s.begins:
@@ -103,7 +104,7 @@ func (s standing) goOn(b state.Bounds, lost scope.Lost, twice bool) int64 {
 }
 
 // unread gives the offsets that nobody has read and nobody will; where that cannot be known, none.
-func (s standing) unread(b state.Bounds, e *InputError) (from, to int64) {
+func (s standing) unread(b state.Bounds, e *policy.InputError) (from, to int64) {
 	to = max(e.Next, e.Start) // where Run fails, what is gone is gone all the same
 	stood := e.Committed
 	if s.knows(b) {

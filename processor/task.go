@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/tarnstream/tarn/internal/kafka"
 	"github.com/tarnstream/tarn/internal/scope"
@@ -132,10 +133,8 @@ func until(ctx, other context.Context) (context.Context, func()) {
 func (t *task) live(ctx context.Context, before <-chan struct{}) error {
 	starting, cancel := until(ctx, t.stopped)
 	defer cancel()
-	select {
-	case <-before:
-	case <-starting.Done():
-		return context.Cause(starting)
+	if err := t.takeOver(starting, before); err != nil {
+		return err
 	}
 	t.state.Store(taskRestoring)
 	if err := t.prepare(ctx, starting); err != nil {
@@ -146,6 +145,21 @@ func (t *task) live(ctx context.Context, before <-chan struct{}) error {
 	t.env.tasks.ran()
 	defer t.failed.forget()
 	return t.loop(ctx)
+}
+
+// takeOver waits until the task before this one on its partition has closed. One whose callback does not return, although
+// its context has ended, would keep the partition from everybody: then Run ends, and another process can have it.
+func (t *task) takeOver(ctx context.Context, before <-chan struct{}) error {
+	deadline := time.NewTimer(t.env.conf.stopTimeout)
+	defer deadline.Stop()
+	select {
+	case <-before:
+		return nil
+	case <-deadline.C:
+		return &StuckError{Group: t.env.group.Name, Tasks: []int32{t.partition}}
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // loop handles records until it is told to stop.

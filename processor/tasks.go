@@ -226,8 +226,9 @@ func (ts *tasks) waitAll() error {
 	return ts.workers.Wait()
 }
 
-// StuckError says that callbacks did not return within the stop timeout. Their goroutines go on; nothing of what they
-// do is written any more. A callback that waits should watch its Context.
+// StuckError says that callbacks did not return within the stop timeout: after a stop, or after their task was lost and its
+// partition came back to this process, which then ends, so that another can have it. Their goroutines go on; nothing of what
+// they do is written any more. A callback that waits should watch its Context.
 type StuckError struct {
 	Group string
 	Tasks []int32

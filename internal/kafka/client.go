@@ -164,7 +164,7 @@ func (p Purpose) patience() time.Duration {
 	switch p {
 	case ForMetadata:
 		return metadataTimeout
-	case ForAdmin, ForCommit, ForOffsets:
+	case ForAdmin, ForCommit:
 		return requestTimeout
 	}
 	return 0

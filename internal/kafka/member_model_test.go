@@ -127,6 +127,9 @@ func (w *world) kill(n *node) {
 	n.gone = true
 	if n.instance != "" {
 		stored := n.m.held
+		if w.r.IntN(4) == 0 {
+			stored = nil // on another disk
+		}
 		w.in(time.Duration(w.r.IntN(20000))*time.Millisecond, func() { w.hire(n.instance, n.topology, stored) })
 	}
 }

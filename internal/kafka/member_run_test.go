@@ -104,6 +104,36 @@ func TestR27_StaticRestart(t *testing.T) {
 	})
 }
 
+// TestStaticRestartOnAnotherDisk: the leader goes by what it was told last, be it of before the restart. A member that comes
+// back without its disk, or with more on it, has its tasks all the same, and nobody else's move; what it says counts with
+// the next tasks that are to be had.
+func TestStaticRestartOnAnotherDisk(t *testing.T) {
+	stored := func(tasks ...int32) func() []int32 { return func() []int32 { return tasks } }
+	inBubble(t, func(t *testing.T) {
+		d := newDesk(t, 6)
+		a := d.hire("a", kafka.MembershipConfig{InstanceID: "one"})
+		b := d.hire("b", kafka.MembershipConfig{InstanceID: "two"})
+		c := d.hire("c", kafka.MembershipConfig{InstanceID: "three"})
+		d.balanced(30*time.Second, map[*clerk]int{a: 2, b: 2, c: 2})
+		for _, has := range []func() []int32{stored(), stored(0, 1, 2, 3, 4, 5)} {
+			hadA, hadB, hadC := a.tasks(), b.tasks(), c.tasks()
+			b.kill()
+			b = d.hire("b again", kafka.MembershipConfig{InstanceID: "two", Stored: has})
+			d.balanced(10*time.Second, map[*clerk]int{a: 2, b: 2, c: 2})
+			require.Equal(t, [][]int32{hadA, hadB, hadC}, [][]int32{a.tasks(), b.tasks(), c.tasks()})
+		}
+		// c goes for good, and its tasks are shared out. A newcomer with them on disk has them back.
+		had := c.tasks()
+		c.kill()
+		d.balanced(30*time.Second, map[*clerk]int{a: 3, b: 3})
+		c = d.hire("c again", kafka.MembershipConfig{InstanceID: "four", Stored: stored(had...)})
+		d.balanced(30*time.Second, map[*clerk]int{a: 2, b: 2, c: 2})
+		require.Equal(t, had, c.tasks())
+		require.Empty(t, a.ever(&a.lost))
+		d.sound()
+	})
+}
+
 // TestR68_OlderOfTwoWithOneInstanceID ends with a named error, and does not come back.
 func TestR68_OlderOfTwoWithOneInstanceID(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
