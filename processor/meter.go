@@ -79,26 +79,36 @@ func (m *meter) written(topic string) *written {
 	return &written{} // of a topic that Stats does not list
 }
 
-// publish shows what the task's goroutine has counted.
+// publish shows what the task's goroutine has counted. It comes once a step, which may be one record: what has not changed
+// is only looked at.
 func (t *task) publish() {
 	var records, bytes int64
 	for _, in := range t.inputs {
-		records += in.records - in.shown.records.Load()
-		bytes += in.bytes - in.shown.bytes.Load()
-		in.shown.records.Store(in.records)
-		in.shown.bytes.Store(in.bytes)
-		in.shown.position.Store(in.position)
+		records += show(&in.shown.records, in.records)
+		bytes += show(&in.shown.bytes, in.bytes)
+		show(&in.shown.position, in.position)
 	}
-	t.env.count.records.Add(records)
-	t.env.count.bytesIn.Add(bytes)
+	if records > 0 {
+		t.env.count.records.Add(records)
+		t.env.count.bytesIn.Add(bytes)
+	}
 	for i, l := range t.frame.Layers() {
 		size, _ := l.Bytes()
-		t.meter.tables[i].openRows.Store(int64(l.Dirty()))
-		t.meter.tables[i].openBytes.Store(int64(size))
+		show(&t.meter.tables[i].openRows, int64(l.Dirty()))
+		show(&t.meter.tables[i].openBytes, int64(size))
 	}
 	if waits := t.failed.in != nil; waits != t.meter.retrying.Load() {
 		t.meter.retrying.Store(waits)
 	}
+}
+
+// show gives a figure a value and tells by how much that is more. Only the task's goroutine writes it.
+func show(figure *atomic.Int64, value int64) (more int64) {
+	more = value - figure.Load()
+	if more != 0 {
+		figure.Store(value)
+	}
+	return more
 }
 
 // stats may be called by anyone.

@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -17,6 +19,7 @@ import (
 	"github.com/tarnstream/tarn/observe"
 	"github.com/tarnstream/tarn/policy"
 	"github.com/tarnstream/tarn/processor"
+	"github.com/tarnstream/tarn/state"
 	"github.com/tarnstream/tarn/streamtest"
 )
 
@@ -276,4 +279,27 @@ func (b *lockedBuffer) lines(text string) (out []string) {
 		}
 	}
 	return out
+}
+
+// A damaged store is set aside: told with the place and the folder, and once only.
+func TestObserve_Quarantined(t *testing.T) {
+	streamtest.Run(t, func(k *streamtest.Kit) {
+		k.Topic("clicks", 1)
+		g := clicker(k.T)
+		a := k.Start(g)
+		click(k, g, "a")
+		require.NoError(k.T, a.Stop())
+		store := filepath.Join(k.Dir, "a", "groups", "clicker", "clicks-count", "0")
+		require.NoError(k.T, os.WriteFile(filepath.Join(store, "CURRENT"), []byte("garbage"), 0o644))
+
+		var told []observe.Quarantined
+		a = k.Start(g, processor.Observe(observe.Observer{Quarantined: func(q observe.Quarantined) { told = append(told, q) }}))
+		require.Len(k.T, told, 1)
+		require.Equal(k.T, observe.Place{Group: "clicker", Topic: "clicks-count"}, told[0].Place)
+		require.DirExists(k.T, told[0].Path)
+		require.Equal(k.T, filepath.Join(store, "quarantine"), filepath.Dir(told[0].Path))
+		var damage *state.DamageError
+		require.ErrorAs(k.T, told[0].Cause, &damage)
+		require.NoError(k.T, a.Stop())
+	})
 }

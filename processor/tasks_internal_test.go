@@ -287,3 +287,30 @@ func TestPanic_EndsTheRun(t *testing.T) {
 	<-f.done
 	require.ErrorAs(t, f.current(t.Context()), new(*PanicError))
 }
+
+// While a flush is under way its rows are frozen, and those committed meanwhile are not.
+func TestCell_StatsOfTheLayers(t *testing.T) {
+	store := newMemory()
+	c := newCell("table", 0, store)
+	commit := func(changes ...scope.Change) { require.False(t, c.promote(changes, nil, time.Now())) }
+	seen := func() (s observe.TableStats) { c.stats(&s); return s }
+	layer := func(keys ...string) (l observe.LayerStats) {
+		for _, key := range keys {
+			l.Rows, l.Bytes = l.Rows+1, l.Bytes+int64(changeOverhead+2*len(key))
+		}
+		return l
+	}
+	commit(placed("one", 0), placed("two", 1))
+	store.onWrite = func() error {
+		commit(placed("three", 2))
+		require.Equal(t, layer("one", "two"), seen().Frozen)
+		require.Equal(t, layer("three"), seen().Committed)
+		return nil
+	}
+	require.NoError(t, flushOne(t, c))
+	require.Zero(t, seen().Frozen)
+	require.Equal(t, layer("three"), seen().Committed)
+	require.EqualValues(t, 3, seen().Position)
+	commit(placed("three", 3))
+	require.Equal(t, layer("three"), seen().Committed, "the same row weighs once")
+}
