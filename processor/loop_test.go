@@ -1,6 +1,7 @@
 package processor_test
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -374,5 +375,40 @@ func TestLag_CountsLoops(t *testing.T) {
 		held.Release()
 		k.Settle(g)
 		require.Zero(k.T, lag())
+	})
+}
+
+// The log start that the group itself has raised is no loss; a loop that was deleted and made again is one, and told.
+func TestR58_LoopDeletedAndMadeAgainIsTold(t *testing.T) {
+	streamtest.Run(t, func(k *streamtest.Kit) {
+		k.Topic("orders", 2)
+		g := shop(k.T)
+		a := k.Start(g)
+		order(k, 0, 20, users(5)...)
+		k.Settle(g)
+		awaitTrim(k, "shop", "shop-by-customer")
+		require.NoError(k.T, a.Stop())
+
+		var told losses
+		a = k.Start(g, told.option())
+		order(k, 20, 40, users(5)...)
+		k.Settle(g)
+		awaitTrim(k, "shop", "shop-by-customer")
+		require.NoError(k.T, a.Stop())
+		require.Empty(k.T, told.told)
+
+		require.NoError(k.T, k.Broker.DeleteTopic("shop-by-customer"))
+		k.Start(g, told.option())
+		order(k, 40, 60, users(5)...)
+		k.Settle(g)
+		told.mu.Lock()
+		defer told.mu.Unlock()
+		require.NotEmpty(k.T, told.told)
+		for _, r := range told.told {
+			require.Equal(k.T, "shop-by-customer", r.Topic)
+			e, _ := errors.AsType[*policy.InputError](r.Cause)
+			require.NotEqual(k.T, e.Was, e.Is)
+		}
+		require.Zero(k.T, requireOrders(k, 60, users(5)...))
 	})
 }
