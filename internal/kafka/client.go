@@ -107,33 +107,72 @@ func (c *Client) ClusterID() string {
 // onNode runs fn on the connection of that use to a broker known from metadata.
 // It fails with *Error (retriable) where the broker is not known.
 func (c *Client) onNode(ctx context.Context, node int32, u use, fn func(*sarama.Broker) error) error {
-	c.mu.Lock()
-	addr, ok := c.nodes[node]
-	c.mu.Unlock()
-	if !ok {
-		return &Error{Code: int16(sarama.ErrBrokerNotAvailable), Request: string(u.purpose), Partition: -1, Detail: fmt.Sprintf("broker %d", node)}
+	addr, err := c.addr(node, u)
+	if err != nil {
+		return err
 	}
 	return c.onAddr(ctx, connKey{addr, u}, fn)
 }
 
-func (c *Client) onAddr(ctx context.Context, key connKey, fn func(*sarama.Broker) error) error {
+// pipe is onNode for requests whose answers come later; see conn.pipe.
+func (c *Client) pipe(ctx context.Context, node int32, u use, fn func(b *sarama.Broker, cut func()) error) error {
+	addr, err := c.addr(node, u)
+	if err != nil {
+		return err
+	}
+	k, err := c.conn(connKey{addr, u})
+	if err != nil {
+		return err
+	}
+	return k.pipe(ctx, fn)
+}
+
+func (c *Client) addr(node int32, u use) (string, error) {
 	c.mu.Lock()
-	if c.closed {
-		c.mu.Unlock()
-		return ErrClosed
+	defer c.mu.Unlock()
+	addr, ok := c.nodes[node]
+	if !ok {
+		return "", &Error{Code: int16(sarama.ErrBrokerNotAvailable), Request: string(u.purpose), Partition: -1, Detail: fmt.Sprintf("broker %d", node)}
 	}
-	k := c.conns[key]
-	if k == nil {
-		k = &conn{client: c, key: key, sem: make(chan struct{}, 1)}
-		c.conns[key] = k
+	return addr, nil
+}
+
+func (c *Client) onAddr(ctx context.Context, key connKey, fn func(*sarama.Broker) error) error {
+	k, err := c.conn(key)
+	if err != nil {
+		return err
 	}
-	c.mu.Unlock()
 	if limit := key.purpose.patience(); limit > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, limit)
 		defer cancel()
 	}
 	return k.do(ctx, fn)
+}
+
+func (c *Client) conn(key connKey) (*conn, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil, ErrClosed
+	}
+	k := c.conns[key]
+	if k == nil {
+		k = &conn{client: c, key: key, sem: make(chan struct{}, 1)}
+		c.conns[key] = k
+	}
+	return k, nil
+}
+
+// cut breaks the connections of one owner: what is under way on them fails, and the next use opens them afresh.
+func (c *Client) cut(owner any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for key, k := range c.conns {
+		if w := k.wire.Load(); key.owner == owner && w != nil {
+			w.close()
+		}
+	}
 }
 
 // release closes the connections of one owner, when it is done.

@@ -83,6 +83,35 @@ func (c *conn) do(ctx context.Context, fn func(*sarama.Broker) error) error {
 	return err
 }
 
+// pipe is do for requests whose answers come later: fn returns when its request is written, and the next may follow. fn
+// hands what it is given on to whoever reads the answer: to be called when that is an error, after which the connection is
+// of no more use. pipe's error is fn's or that of the connection; the end of ctx alone, once the request is written, is none.
+func (c *conn) pipe(ctx context.Context, fn func(b *sarama.Broker, cut func()) error) error {
+	select {
+	case c.sem <- struct{}{}:
+		defer func() { <-c.sem }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	if c.broker != nil && c.wire.Load().isClosed() {
+		c.discard()
+	}
+	if err := c.open(ctx); err != nil {
+		return fmt.Errorf("kafka: connect to %s: %w", c.key.addr, err)
+	}
+	w := c.wire.Load()
+	stop := context.AfterFunc(ctx, w.close)
+	err := fn(c.broker, w.close)
+	stop()
+	if err != nil {
+		c.discard()
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+	}
+	return err
+}
+
 func (c *conn) open(ctx context.Context) error {
 	if c.broker != nil {
 		return nil
@@ -106,6 +135,7 @@ func (c *conn) open(ctx context.Context) error {
 	if c.key.purpose == ForJoin { // a join waits for the other members; Membership bounds each request by its context
 		conf.Net.ReadTimeout = 24 * time.Hour
 	}
+	conf.Net.MaxOpenRequests = max(conf.Net.MaxOpenRequests, maxRequests)
 	b := sarama.NewBroker(c.key.addr)
 	stop := context.AfterFunc(ctx, w.close)
 	defer stop()
@@ -208,4 +238,10 @@ func (w *wire) close() {
 	if w.socket != nil {
 		_ = w.socket.Close()
 	}
+}
+
+func (w *wire) isClosed() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.closed
 }

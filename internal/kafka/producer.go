@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/tarnstream/tarn/internal/task"
 	"github.com/tarnstream/tarn/state"
 )
 
@@ -57,20 +56,34 @@ type OutBatch struct {
 }
 
 // Producer sends records idempotently with acks=all: whatever is asked again, a record is in the log once, and the
-// records of a partition are in the order they were given.
+// records of a partition are in the order they were given. Up to five batches of a partition are in flight.
 //
 // The naive way is to send again what was not acknowledged. It fails in two places: a batch whose answer was lost is
 // there twice, and a batch that was refused comes after its successor. So every batch carries the producer id, an epoch
-// and the partition's next sequence number, there is one batch a partition and one request a broker in flight, and a batch
-// that may be in the log already is only ever sent again as it was: same records, same numbers. The broker then
-// answers with the first one's offset. Numbers are given up for new ones (a raised epoch) only when the outcome of all
-// that carried the old ones is known, or when the caller has been told that it is not (ProduceError.Unknown).
+// and the partition's next sequence number. A broker that knows the producer refuses a number that leaves some out
+// (OUT_OF_ORDER_SEQUENCE_NUMBER), and answers one that it has with the first one's offset. With several batches in flight that
+// is still not enough:
+//
+//   - What is said of a batch behind one in trouble is no more than a consequence, and to act on it gives numbers up that
+//     are needed. So when a batch meets trouble nothing more is sent; when all in flight are answered, what was said of the
+//     first of them decides, and it is sent first.
+//   - A broker that does not know the producer takes any number: the second batch of all, while the first was refused. So a
+//     partition's batches go one at a time until one of them is acknowledged, and again after a long silence.
+//   - A broker knows no more than the last five batches again. So five is the bound from the first one that is not
+//     acknowledged, those behind it included that are; and when one is split, its parts go one at a time.
+//   - A connection that broke may bring its requests to the broker later, and a leader that has moved may not be the only one
+//     that appends. So a batch that may be in the log already is only ever sent again as it was: same records, same numbers;
+//     and what goes to another broker waits for what the first one says.
+//
+// Numbers are given up for new ones (a raised epoch) only when no batch that carried the old ones may be in the log, or when
+// the caller has been told that one may be (ProduceError.Unknown). Old and new ones of a partition are not in flight together.
 //
 // Transactions have their place: InitProducerID is one command of the run, and the request's id and the batch's flag are
 // set in one function each.
 type Producer struct {
 	client *Client
 	conf   ProducerConfig
+	window int // maxWindow
 	log    *slog.Logger
 	ctx    context.Context
 	cancel context.CancelCauseFunc
@@ -89,7 +102,7 @@ func (c *Client) NewProducer(cfg ProducerConfig) *Producer {
 	cfg.Timeout = cmp.Or(cfg.Timeout, DefaultDelivery)
 	cfg.Missing = cmp.Or(cfg.Missing, cfg.Timeout)
 	ctx, cancel := context.WithCancelCause(context.Background())
-	return &Producer{client: c, conf: cfg, log: cmp.Or(cfg.Logger, c.log), ctx: ctx, cancel: cancel,
+	return &Producer{client: c, conf: cfg, window: maxWindow, log: cmp.Or(cfg.Logger, c.log), ctx: ctx, cancel: cancel,
 		lock: make(chan struct{}, 1), seqs: newSequences(), limits: map[string]int{}}
 }
 
@@ -154,46 +167,6 @@ func (p *Producer) Produce(ctx context.Context, batches []OutBatch) error {
 	defer r.close()
 	p.drive(ctx, r)
 	return r.err()
-}
-
-// drive is the shell around a run: it performs the run's commands, each in a goroutine, and gives it their outcomes.
-func (p *Producer) drive(ctx context.Context, r *run) {
-	g := task.New(ctx)
-	events := make(chan event, len(r.lanes)+2) // room for every command there can be: a goroutine never waits to report
-	timer := time.NewTimer(time.Hour)
-	defer timer.Stop()
-	for flying := 0; !r.finished() && g.Context().Err() == nil; {
-		for _, c := range r.next(time.Now()) {
-			flying++
-			g.Go("produce", func(ctx context.Context) error {
-				events <- p.perform(ctx, c)
-				return nil
-			})
-		}
-		if r.finished() { // what next could not even prepare is settled without an answer
-			break
-		}
-		timer.Reset(r.wait(time.Now(), flying))
-		select {
-		case e := <-events:
-			flying--
-			r.apply(e, time.Now())
-		case <-timer.C:
-		case <-g.Context().Done():
-		}
-	}
-	cause := context.Cause(ctx)
-	if cause != nil {
-		g.Stop(cause)
-	}
-	if err := g.Wait(); err != nil {
-		cause = cmp.Or(cause, err)
-	}
-	close(events)
-	for e := range events {
-		r.apply(e, time.Now())
-	}
-	r.expire(cause)
 }
 
 // errNoAnswer stands for a partition that an answer leaves out.

@@ -11,21 +11,24 @@ import (
 
 // apply takes a command's outcome.
 func (r *run) apply(e event, now time.Time) {
-	for _, l := range e.lanes {
-		l.flying = false
-	}
 	switch e.kind {
 	case cmdInit:
 		r.applyInit(e, now)
 	case cmdRefresh:
 		r.refreshing = false
 		for _, l := range e.lanes {
+			l.asking = false
 			r.applyMetadata(l, e, now)
 		}
 	case cmdSend:
-		delete(r.busy, e.node)
-		for _, l := range e.lanes {
-			r.applyAnswer(l, e, now)
+		r.flying[e.node]--
+		for _, b := range e.batches {
+			b.state = ready
+			b.lane.flying--
+			r.applyAnswer(b, e, now)
+			if b.lane.held && b.lane.flying == 0 {
+				r.resolve(b.lane, now)
+			}
 		}
 	}
 }
@@ -86,51 +89,28 @@ func (r *run) vanished(l *lane, err error) {
 	l.failed.Unknown = false
 }
 
-// later makes the lane wait, longer each time.
-func (r *run) later(l *lane, cause error, now time.Time) {
-	l.cause = cause
-	l.backoff = grow(l.backoff)
-	l.due = now.Add(l.backoff)
-	r.log.Debug("produce is tried again", "topic", l.key.topic, "partition", l.key.partition, "after", l.backoff, "cause", cause)
-}
-
-func grow(d time.Duration) time.Duration { return min(max(2*d, 20*time.Millisecond), time.Second) }
-
-// applyAnswer is what a Produce answer, or its absence, does to a lane.
-func (r *run) applyAnswer(l *lane, e event, now time.Time) {
+// applyAnswer is what a Produce answer, or its absence, does to a batch.
+func (r *run) applyAnswer(b *batch, e event, now time.Time) {
+	l := b.lane
 	if e.err != nil {
-		r.applyBroken(l, e, now)
+		r.applyBroken(b, e)
 		return
 	}
 	block := e.answer.Blocks[l.key.topic][l.key.partition]
 	if block == nil {
-		l.uncertain = true
-		r.later(l, errNoAnswer, now)
-		return
-	}
-	v := treat(block.Err)
-	if l.uncertain {
-		v = doubt(v)
-	}
-	if v == acked {
-		r.acked(l, block.Offset)
+		b.trouble(perhaps, errNoAnswer)
 		return
 	}
 	l.stale = l.stale || stale(block.Err)
-	r.settle(l, v, &Error{Code: int16(block.Err), Request: "Produce", Topic: l.key.topic, Partition: l.key.partition, Detail: detail(block)}, now)
-}
-
-// acked: the batch is in the log from base on.
-func (r *run) acked(l *lane, base int64) {
-	if base < 0 {
-		r.written(l)
-		r.fail(l, ErrOffsetUnknown)
-		return
+	switch v := treat(block.Err); {
+	case v != acked:
+		b.trouble(v, &Error{Code: int16(block.Err), Request: "Produce", Topic: l.key.topic, Partition: l.key.partition, Detail: detail(block)})
+	case block.Offset < 0: // taken by an earlier attempt, as far as the broker remembers
+		b.uncertain = true
+		b.trouble(there, nil)
+	default:
+		r.acked(b, block.Offset, now)
 	}
-	for i := range l.n {
-		l.rest[0][i].Offset = base + int64(i)
-	}
-	r.written(l)
 }
 
 // detail is the broker's own words.
@@ -145,80 +125,24 @@ func detail(block *sarama.ProduceResponseBlock) string {
 	return text
 }
 
-// settle does what a verdict other than acked says.
-func (r *run) settle(l *lane, v verdict, cause error, now time.Time) {
-	switch v {
-	case there:
-		if !l.uncertain { // never sent before: the numbers are another batch's, so ours are behind the broker's
-			r.seqs.bump(l.stamp)
-			r.later(l, cause, now)
-			return
-		}
-		r.written(l)
-		r.fail(l, fmt.Errorf("%w: %w", ErrOffsetUnknown, cause))
-	case again:
-		r.later(l, cause, now)
-	case perhaps:
-		l.uncertain = true
-		r.later(l, cause, now)
-	case split:
-		r.split(l)
-	case bump:
-		r.log.Warn("the broker lost the producer's sequence: going on with a new epoch", "topic", l.key.topic, "partition", l.key.partition, "cause", cause)
-		r.seqs.bump(l.stamp)
-		r.later(l, cause, now)
-	case renew:
-		r.seqs.renew(l.stamp)
-		r.later(l, cause, now)
-	case refused:
-		r.fail(l, cause)
-	case lost:
-		l.uncertain = true
-		r.fail(l, cause)
-	}
-}
-
-// written moves on behind the batch in hand.
-func (r *run) written(l *lane) {
-	r.seqs.acked(l.key, l.stamp, l.n)
-	if l.rest[0] = l.rest[0][l.n:]; len(l.rest[0]) == 0 {
-		l.rest = l.rest[1:]
-	}
-	l.n, l.size, l.uncertain, l.cause, l.backoff = 0, 0, false, nil, 0
-}
-
-// split halves what the lane sends at once; a single record cannot be helped. Where an earlier attempt may be in the log
-// the half keeps its numbers: the broker takes it only if that attempt is not there, and else names the gap.
-func (r *run) split(l *lane) {
-	if l.n == 1 {
-		e := &RecordTooLargeError{Topic: l.key.topic, Partition: l.key.partition, Size: l.size, Limit: r.limits(l.key.topic)}
-		if e.Limit >= e.Size { // the default, then, and not what the broker goes by
-			e.Limit = 0
-		}
-		r.fail(l, e)
-		return
-	}
-	l.limit = l.size / 2
-	l.n, l.size = cut(l.rest[0][:l.n], l.limit)
-}
-
 // applyBroken handles a request without an answer.
-func (r *run) applyBroken(l *lane, e event, now time.Time) {
+func (r *run) applyBroken(b *batch, e event) {
+	l, cause := b.lane, e.err
+	if e.ended && l.cause != nil {
+		cause = l.cause
+	}
 	var unencodable sarama.PacketEncodingError
 	var v *VersionError
 	switch {
 	case errors.As(e.err, &unencodable), errors.As(e.err, &v):
-		r.fail(l, e.err)
+		b.trouble(refused, cause)
 	case e.sent:
-		l.uncertain = true
-		fallthrough
+		l.stale = true
+		b.trouble(perhaps, cause)
 	case retriable(e.err), e.ended:
 		l.stale = true
-		if !e.ended || l.cause == nil {
-			l.cause = e.err
-		}
-		r.later(l, l.cause, now)
+		b.trouble(again, cause)
 	default:
-		r.fail(l, e.err)
+		b.trouble(refused, cause)
 	}
 }

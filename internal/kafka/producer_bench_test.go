@@ -1,6 +1,8 @@
 package kafka_test
 
 import (
+	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,12 +23,29 @@ func load(n int) []kafka.OutBatch {
 	return batches
 }
 
-// BenchmarkProduce is a commit's worth of records, 100 bytes each, to four partitions of an embedded broker over TCP. Its time and
-// allocations are the broker's too.
+// BenchmarkProduce is a commit's worth of records, 100 bytes each, to four partitions of an embedded broker over TCP, at once
+// or with a millisecond to the broker and back, with one batch of a partition in flight or five. Its time and allocations are
+// the broker's too.
 func BenchmarkProduce(b *testing.B) {
+	for _, far := range []time.Duration{0, time.Millisecond} {
+		for _, window := range []int{1, 5} {
+			b.Run(fmt.Sprintf("%v/window %d", far, window), func(b *testing.B) { benchProduce(b, far, window) })
+		}
+	}
+}
+
+func benchProduce(b *testing.B, far time.Duration, window int) {
 	bench := newBench(b)
 	require.NoError(b, bench.broker.CreateTopic("load", 4, map[string]string{"retention.bytes": "1000000"}))
-	p := bench.producer(kafka.ProducerConfig{})
+	client := bench.client
+	if far > 0 {
+		var late atomic.Int64
+		late.Store(int64(far))
+		client = newFarClient(b, bench.broker, &late)
+	}
+	p := client.NewProducer(kafka.ProducerConfig{MaxBatchBytes: 100_000})
+	b.Cleanup(p.Close)
+	p.SetWindow(window)
 	batches := load(10_000)
 	require.NoError(b, p.Produce(b.Context(), batches))
 	b.ReportAllocs()

@@ -54,7 +54,7 @@ func treat(code sarama.KError) verdict {
 	return lost
 }
 
-// doubt is treat where an earlier attempt of the same batch may be in the log: then numbers can be given up no more.
+// doubt is a verdict where an attempt at the same batch may be in the log: then numbers can be given up no more.
 func doubt(v verdict) verdict {
 	switch v {
 	case bump, renew, refused:

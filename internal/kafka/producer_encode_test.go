@@ -27,12 +27,13 @@ func BenchmarkProduceEncode(b *testing.B) {
 	for b.Loop() {
 		r := newRun(p, []OutBatch{{Topic: "t", Records: records}})
 		r.leader = func(laneKey) (int32, bool) { return 0, true }
-		l := r.lanes[0]
-		for !l.done() {
-			require.True(b, r.prepare(l))
-			require.NoError(b, measureOn(broker, p.request([]*lane{l})))
-			sent += l.n
-			r.acked(l, 0)
+		for now := time.Now(); !r.finished(); {
+			for _, c := range r.next(now) {
+				require.NoError(b, measureOn(broker, p.request(c.batches)))
+				sent += len(c.batches[0].records)
+				r.apply(event{command: c, sent: true, answer: &sarama.ProduceResponse{
+					Blocks: map[string]map[int32]*sarama.ProduceResponseBlock{"t": {0: {Offset: 0}}}}}, now)
+			}
 		}
 		r.close()
 	}
@@ -76,5 +77,6 @@ func TestProduceOffsetUnknown(t *testing.T) {
 	require.ErrorIs(t, r.err(), ErrOffsetUnknown)
 	require.NotErrorIs(t, r.err(), ErrOutcomeUnknown)
 	require.Equal(t, state.UnknownOffset, batches[0].Records[0].Offset)
-	require.Equal(t, stamp{id: 7, seq: 1}, p.seqs.stamp(laneKey{"t", 0}), "its number is used")
+	next, _ := p.seqs.take(laneKey{"t", 0}, 1)
+	require.Equal(t, stamp{id: 7, seq: 1}, next, "its number is used")
 }

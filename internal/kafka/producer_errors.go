@@ -17,7 +17,7 @@ var ErrOffsetUnknown = errors.New("kafka: the records are in the log at offsets 
 type ProduceError struct {
 	Topic     string
 	Partition int32
-	// Unknown: the first of them may be in the log nevertheless. Without it none of them is.
+	// Unknown: some of them may be in the log nevertheless. Without it none of them is.
 	Unknown bool
 	Cause   error
 }

@@ -1,7 +1,6 @@
 package kafka
 
 import (
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -11,33 +10,17 @@ import (
 // maxRequestBytes bounds one Produce request: brokers and sarama refuse 100 MiB.
 const maxRequestBytes = 16 << 20
 
-// lane is one partition in a Produce call. While a command holds it (flying) nobody else touches it.
-type lane struct {
-	key   laneKey
-	rest  [][]OutRecord // not acknowledged, in order; rest[0][:n] is the batch in hand
-	limit int           // bytes a batch
-	n     int           // records of the batch in hand, 0 before it is cut
-	size  int           // its bytes
-	stamp stamp
-	// uncertain: the batch in hand may be in the log. It is then sent again as it is or not at all.
-	uncertain bool
-	stale     bool // the leader has to be asked afresh
-	flying    bool
-	due       time.Time
-	backoff   time.Duration
-	cause     error   // why the last attempt failed
-	gone      absence // of the topic
-	failed    *ProduceError
-	arena     *arena
-}
+// maxRequests bounds the Produce requests in flight to a broker. Each has one batch of a partition at most.
+const maxRequests = maxWindow
 
-func (l *lane) done() bool { return l.failed != nil || len(l.rest) == 0 }
-
-// command is what the shell has to do: ask for a producer id, for fresh metadata, or send a Produce request.
+// command is what the shell has to do: ask for a producer id, for fresh metadata, or send a Produce request. Those to send
+// to one broker go out in the order they were given, and are answered in it.
 type command struct {
-	kind  commandKind
-	node  int32
-	lanes []*lane
+	kind    commandKind
+	node    int32    // of a send
+	lanes   []*lane  // of a refresh
+	batches []*batch // of a send
+	size    int
 }
 
 type commandKind int8
@@ -69,18 +52,20 @@ type run struct {
 	limits func(topic string) int
 	log    *slog.Logger
 	reuse  *[]*arena
-	// missing is how long a topic is waited for.
+	// missing is how long a topic is waited for, window how many batches of a partition may be in flight.
 	missing time.Duration
+	window  int
 
-	busy       map[int32]bool // brokers with a request in flight
-	asking     bool           // InitProducerID is in flight
+	flying     map[int32]int // requests in flight by broker
+	asking     bool          // InitProducerID is in flight
 	refreshing bool
 	initDue    time.Time
 	initWait   time.Duration
 }
 
 func newRun(p *Producer, batches []OutBatch) *run {
-	r := &run{seqs: &p.seqs, leader: p.leader, limits: p.MaxRecordBytes, log: p.log, reuse: &p.free, missing: p.conf.Missing, busy: map[int32]bool{}}
+	r := &run{seqs: &p.seqs, leader: p.leader, limits: p.MaxRecordBytes, log: p.log, reuse: &p.free, missing: p.conf.Missing,
+		window: p.window, flying: map[int32]int{}}
 	byKey := make(map[laneKey]*lane, len(batches))
 	for _, b := range batches {
 		if len(b.Records) == 0 {
@@ -140,7 +125,7 @@ func (r *run) err() error {
 	return nil
 }
 
-// next gives the commands that can start now. Each lane is in one command at most.
+// next gives the commands that can start now.
 func (r *run) next(now time.Time) []command {
 	if !r.seqs.known() {
 		if r.asking || now.Before(r.initDue) {
@@ -149,69 +134,62 @@ func (r *run) next(now time.Time) []command {
 		r.asking = true
 		return []command{{kind: cmdInit}}
 	}
-	var refresh []*lane
+	commands := r.refresh(now)
+	for {
+		sends := r.round(now)
+		if len(sends) == 0 {
+			return commands
+		}
+		commands = append(commands, sends...)
+	}
+}
+
+// refresh asks for metadata where a lane does not know whom to send to. The answers of what is in flight are waited for.
+func (r *run) refresh(now time.Time) []command {
+	if r.refreshing {
+		return nil
+	}
+	var lanes []*lane
+	for _, l := range r.lanes {
+		if _, ok := r.leader(l.key); l.idle(now) && l.flying == 0 && (l.stale || !ok) {
+			l.asking = true
+			lanes = append(lanes, l)
+		}
+	}
+	if len(lanes) == 0 {
+		return nil
+	}
+	r.refreshing = true
+	return []command{{kind: cmdRefresh, lanes: lanes}}
+}
+
+// round gives a request for each broker that can take one, with the next batch of each lane that can send one.
+func (r *run) round(now time.Time) []command {
 	var sends []command
 	at := map[int32]int{} // index in sends by broker
 	for _, l := range r.lanes {
-		if l.done() || l.flying || now.Before(l.due) {
-			continue
-		}
 		node, ok := r.leader(l.key)
-		if l.stale || !ok {
-			refresh = append(refresh, l)
+		if !ok || l.stale || !l.idle(now) || l.flying > 0 && node != l.node {
 			continue
 		}
-		if r.busy[node] || !r.prepare(l) {
+		i, begun := at[node]
+		if !begun && r.flying[node] == maxRequests {
 			continue
 		}
-		i, ok := at[node]
-		if !ok {
+		b := r.sendable(l, now)
+		if b == nil || begun && sends[i].size+b.size > maxRequestBytes {
+			continue
+		}
+		if !begun {
 			i = len(sends)
 			at[node], sends = i, append(sends, command{kind: cmdSend, node: node})
+			r.flying[node]++
 		}
-		if c := &sends[i]; len(c.lanes) == 0 || load(c.lanes)+l.size <= maxRequestBytes {
-			c.lanes = append(c.lanes, l)
-		}
-	}
-	if len(refresh) > 0 && !r.refreshing {
-		r.refreshing = true
-		sends = append(sends, command{kind: cmdRefresh, lanes: refresh})
-	}
-	for _, c := range sends {
-		if c.kind == cmdSend {
-			r.busy[c.node] = true
-		}
-		for _, l := range c.lanes {
-			l.flying = true
-		}
+		b.state = flying
+		l.node, l.flying = node, l.flying+1
+		sends[i].batches, sends[i].size = append(sends[i].batches, b), sends[i].size+b.size
 	}
 	return sends
-}
-
-func load(lanes []*lane) (sum int) {
-	for _, l := range lanes {
-		sum += l.size
-	}
-	return sum
-}
-
-// prepare cuts and stamps the lane's next batch. It is false when the lane failed by it or the producer id was given up.
-func (r *run) prepare(l *lane) bool {
-	if l.uncertain {
-		return true
-	}
-	if l.n == 0 {
-		l.n, l.size = cut(l.rest[0], l.limit)
-		for i := range l.rest[0][:l.n] {
-			if t := l.rest[0][i].Timestamp; t < 0 || t > maxTimestamp {
-				r.fail(l, &Error{Code: int16(sarama.ErrInvalidTimestamp), Request: "Produce", Topic: l.key.topic, Partition: l.key.partition,
-					Detail: fmt.Sprintf("timestamp %d ms is not in the years 1970 to 2262", t)})
-				return false
-			}
-		}
-	}
-	l.stamp = r.seqs.stamp(l.key)
-	return r.seqs.known()
 }
 
 // wait is the time until next may have something new, when nothing else happens.
@@ -221,7 +199,7 @@ func (r *run) wait(now time.Time, flying int) time.Duration {
 		return max(r.initDue.Sub(now), 0)
 	}
 	for _, l := range r.lanes {
-		if l.done() || l.flying {
+		if l.done() || l.asking || l.flying > 0 {
 			continue
 		}
 		if d := l.due.Sub(now); d > 0 {
@@ -236,19 +214,8 @@ func (r *run) wait(now time.Time, flying int) time.Duration {
 // expire gives up what is not done.
 func (r *run) expire(cause error) {
 	for _, l := range r.lanes {
-		switch {
-		case l.done():
-		case l.cause != nil:
-			r.fail(l, fmt.Errorf("%w: last: %w", cause, l.cause))
-		default:
-			r.fail(l, cause)
+		if !l.done() {
+			r.fail(l, because(cause, l.cause))
 		}
-	}
-}
-
-func (r *run) fail(l *lane, cause error) {
-	l.failed = &ProduceError{Topic: l.key.topic, Partition: l.key.partition, Unknown: l.uncertain, Cause: cause}
-	if l.uncertain {
-		r.seqs.abandon(l.key, l.stamp)
 	}
 }

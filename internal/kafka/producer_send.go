@@ -22,7 +22,7 @@ func (p *Producer) leader(k laneKey) (int32, bool) {
 	return t.Partitions[k.partition].Leader, true
 }
 
-// perform does what a command says.
+// perform does what a command other than a send says.
 func (p *Producer) perform(ctx context.Context, c command) event {
 	e := event{command: c}
 	switch c.kind {
@@ -38,8 +38,6 @@ func (p *Producer) perform(ctx context.Context, c command) event {
 			}
 		}
 		e.topics, e.err = p.client.Refresh(ctx, topics...)
-	case cmdSend:
-		p.send(ctx, &e)
 	}
 	e.ended = ctx.Err() != nil
 	return e
@@ -57,23 +55,42 @@ func (p *Producer) initID(ctx context.Context, e *event) {
 	}
 }
 
-func (p *Producer) send(ctx context.Context, e *event) {
-	req := p.request(e.lanes)
-	e.err = p.client.onNode(ctx, e.node, use{ForProduce, p}, func(b *sarama.Broker) (err error) {
-		e.sent = true
-		e.answer, err = b.Produce(req)
-		return err
-	})
-	if e.err == nil && e.answer == nil { // the context ended together with the answer
-		e.err = errNoAnswer
+// sendAll sends what comes. What waits behind a request that could not go out fails with it: to reach the broker may take
+// long, and is tried again when the run says so.
+func (p *Producer) sendAll(ctx context.Context, commands <-chan command, events chan<- event) {
+	for c := range commands {
+		err := p.send(ctx, c, events)
+		for behind := len(commands); err != nil && behind > 0; behind-- {
+			events <- event{command: <-commands, err: err, ended: ctx.Err() != nil}
+		}
 	}
 }
 
-// request puts the lanes' batches into one request. Version 8 brings the broker's own words about a refused record.
-func (p *Producer) request(lanes []*lane) *sarama.ProduceRequest {
+// send writes a request and returns. Its outcome goes to events once, be it here or by the goroutine that reads answers,
+// which must never wait.
+func (p *Producer) send(ctx context.Context, c command, events chan<- event) error {
+	req := p.request(c.batches)
+	sent := false
+	err := p.client.pipe(ctx, c.node, use{ForProduce, p}, func(b *sarama.Broker, cut func()) error {
+		sent = true
+		return b.AsyncProduce(req, func(res *sarama.ProduceResponse, err error) {
+			if err != nil {
+				cut()
+			}
+			events <- event{command: c, answer: res, err: err, sent: true, ended: ctx.Err() != nil}
+		})
+	})
+	if err != nil {
+		events <- event{command: c, err: err, sent: sent, ended: ctx.Err() != nil}
+	}
+	return err
+}
+
+// request puts batches into one request. Version 8 brings the broker's own words about a refused record.
+func (p *Producer) request(batches []*batch) *sarama.ProduceRequest {
 	req := &sarama.ProduceRequest{Version: 8, RequiredAcks: sarama.WaitForAll, Timeout: int32(min(ackTimeout, p.conf.Timeout).Milliseconds())}
-	for _, l := range lanes {
-		req.AddBatch(l.key.topic, l.key.partition, l.arena.fill(l.rest[0][:l.n], l.stamp, p.conf.Compression))
+	for _, b := range batches {
+		req.AddBatch(b.lane.key.topic, b.lane.key.partition, b.lane.arena.fill(b.records, b.stamp, p.conf.Compression))
 	}
 	return req
 }

@@ -1,6 +1,9 @@
 package kafka
 
-import "math"
+import (
+	"math"
+	"time"
+)
 
 // laneKey names a partition.
 type laneKey struct {
@@ -33,14 +36,22 @@ type sequence struct {
 	// unresolved: a batch at next was given up with an unknown outcome. Numbers from next on are burnt
 	// under this id and epoch: other records under them could be taken for a repetition, and lost.
 	unresolved bool
+	known      time.Time // when the broker acknowledged a batch of this id and epoch last, zero for never
 }
+
+// familiarity is how long a broker is taken to know a producer that has sent nothing. Kafka forgets after a day by default
+// (producer.id.expiration.ms).
+const familiarity = 5 * time.Minute
 
 func newSequences() sequences { return sequences{id: -1, parts: map[laneKey]*sequence{}} }
 
 func (s *sequences) known() bool { return s.id >= 0 }
 
-// stamp gives the numbers of the partition's next batch. It is not asked while the last one's outcome is unknown.
-func (s *sequences) stamp(k laneKey) stamp {
+// current tells whether a stamp is of the id and epoch that new batches get.
+func (s *sequences) current(st stamp) bool { return st.id == s.id && st.epoch == s.epoch }
+
+// take gives the numbers of the partition's next n records. It is false when a new producer id is needed first.
+func (s *sequences) take(k laneKey, n int) (stamp, bool) {
 	p := s.parts[k]
 	if p == nil {
 		p = &sequence{id: s.id, epoch: s.epoch}
@@ -49,18 +60,37 @@ func (s *sequences) stamp(k laneKey) stamp {
 	if p.unresolved {
 		s.bump(stamp{id: p.id, epoch: p.epoch})
 	}
+	if !s.known() {
+		return stamp{}, false
+	}
 	if p.id != s.id || p.epoch != s.epoch {
 		*p = sequence{id: s.id, epoch: s.epoch}
 	}
-	return stamp{p.id, p.epoch, p.next}
+	st := stamp{p.id, p.epoch, p.next}
+	p.next = advance(p.next, n)
+	return st, true
 }
 
-// acked moves the partition on: n records with stamp st are in the log.
-func (s *sequences) acked(k laneKey, st stamp, n int) {
-	s.parts[k] = &sequence{id: st.id, epoch: st.epoch, next: advance(st.seq, n)}
+// familiar tells whether the partition's broker is sure to refuse numbers that leave some out. One that does not know the
+// producer takes any first.
+func (s *sequences) familiar(k laneKey, now time.Time) bool {
+	p := s.parts[k]
+	return p != nil && s.current(stamp{id: p.id, epoch: p.epoch}) && !p.known.IsZero() && now.Sub(p.known) < familiarity
 }
 
-// abandon marks a batch that was given up while it may be in the log.
+// acked notes that a batch with stamp st is in the log.
+func (s *sequences) acked(k laneKey, st stamp, now time.Time) {
+	if p := s.parts[k]; p.id == st.id && p.epoch == st.epoch {
+		p.known = now
+	}
+}
+
+// rewind gives numbers from st on back: nothing in the log has them.
+func (s *sequences) rewind(k laneKey, st stamp) {
+	s.parts[k] = &sequence{id: st.id, epoch: st.epoch, next: st.seq, known: s.parts[k].known}
+}
+
+// abandon marks numbers from st on as given up while some of them may be in the log.
 func (s *sequences) abandon(k laneKey, st stamp) {
 	s.parts[k] = &sequence{id: st.id, epoch: st.epoch, next: st.seq, unresolved: true}
 }

@@ -5,9 +5,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -43,6 +45,76 @@ func newClientOf(t testing.TB, b *devbroker.Broker) *kafka.Client {
 	t.Cleanup(c.Close)
 	return c
 }
+
+// newFarClient makes a client whose broker is far away: answers take as long as far says then. In virtual time it must say
+// nothing before the connections are open: sarama opens them under a mutex.
+func newFarClient(t testing.TB, b *devbroker.Broker, far *atomic.Int64) *kafka.Client {
+	t.Helper()
+	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := b.Dialer().DialContext(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return newFarConn(c, far), nil
+	}
+	c, err := kafka.NewClient(kafka.Config{Brokers: b.Addrs(), Dial: dial, Logger: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	t.Cleanup(c.Close)
+	return c
+}
+
+// farConn is a connection on which everything that comes is late.
+type farConn struct {
+	net.Conn
+	come chan piece
+	rest []byte
+}
+
+type piece struct {
+	due  time.Time
+	data []byte
+	err  error
+}
+
+func newFarConn(c net.Conn, far *atomic.Int64) *farConn {
+	f := &farConn{Conn: c, come: make(chan piece, 1024)}
+	go func() {
+		defer close(f.come)
+		for {
+			buf := make([]byte, 64<<10)
+			n, err := c.Read(buf)
+			if n > 0 {
+				f.come <- piece{due: time.Now().Add(time.Duration(far.Load())), data: buf[:n]}
+			}
+			if err != nil {
+				f.come <- piece{err: err}
+				return
+			}
+		}
+	}()
+	return f
+}
+
+func (f *farConn) Read(b []byte) (int, error) {
+	if len(f.rest) == 0 {
+		p, ok := <-f.come
+		if !ok {
+			return 0, net.ErrClosed
+		}
+		if p.err != nil {
+			return 0, p.err
+		}
+		time.Sleep(time.Until(p.due))
+		f.rest = p.data
+	}
+	n := copy(b, f.rest)
+	f.rest = f.rest[n:]
+	return n, nil
+}
+
+// Deadlines of reads mean nothing: the reading is done elsewhere.
+func (f *farConn) SetReadDeadline(time.Time) error { return nil }
+func (f *farConn) SetDeadline(t time.Time) error   { return f.SetWriteDeadline(t) }
 
 func (b *bench) producer(cfg kafka.ProducerConfig) *kafka.Producer {
 	p := b.client.NewProducer(cfg)
@@ -438,4 +510,64 @@ func TestProduceFromSeveral(t *testing.T) {
 		return a/1000 - b/1000
 	})
 	require.Equal(t, slices.Concat(numbers(0, 100), numbers(1000, 100), numbers(2000, 100), numbers(3000, 100)), got)
+}
+
+// TestProduceFiveInFlight: with 100 ms to the broker and back, 26 batches take a fifth of what one after the other takes, and
+// the first of them is alone, until the broker knows the producer.
+func TestProduceFiveInFlight(t *testing.T) {
+	for window, round := range map[int]int{1: 26, 5: 6} {
+		inBubble(t, func(t *testing.T) {
+			b := newBench(t, devbroker.Virtual())
+			var far atomic.Int64
+			p := newFarClient(t, b.broker, &far).NewProducer(kafka.ProducerConfig{MaxBatchBytes: 500})
+			defer p.Close()
+			p.SetWindow(window)
+			require.NoError(t, p.Produce(t.Context(), []kafka.OutBatch{batchOf(1, 0, 1)})) // connected, with an id
+			far.Store(int64(100 * time.Millisecond))
+			records := batchOf(0, 0, 1000)
+			began := time.Now()
+			require.NoError(t, p.Produce(t.Context(), []kafka.OutBatch{records}))
+			require.InDelta(t, float64(round), time.Since(began).Seconds()*10, 1)
+			require.Equal(t, numbers(0, 1000), b.values(0))
+		})
+	}
+}
+
+// TestR25_ProduceUnderChaos: requests refused, held, dropped before and after their work, connections broken and leaders moved
+// at random, with many batches in flight.
+func TestR25_ProduceUnderChaos(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	inBubble(t, func(t *testing.T) {
+		b := newBench(t, devbroker.Virtual(), devbroker.Brokers(3))
+		p := b.producer(kafka.ProducerConfig{MaxBatchBytes: 300})
+		codes := []devbroker.Code{devbroker.NotLeader, devbroker.Timeout, 19, 20, devbroker.StorageError, devbroker.LeaderEpochFenced}
+		faults := []func(){
+			func() { b.broker.Drop(devbroker.Produce, 1) },
+			func() { b.broker.Sever() },
+			func() {
+				b.broker.Fail(devbroker.Fault{Request: devbroker.Produce, Topic: "t", Partitions: []int32{r.Int32N(2)}, Err: codes[r.IntN(len(codes))]})
+			},
+			func() { require.NoError(t, b.broker.MoveLeader("t", r.Int32N(2), r.Int32N(3))) },
+			func() {
+				h := b.broker.HoldAnswer(devbroker.Produce, "t")
+				time.AfterFunc(time.Duration(r.IntN(50))*time.Millisecond, h.Drop)
+			},
+			func() {
+				h := b.broker.Hold(devbroker.Produce, "t")
+				time.AfterFunc(time.Duration(r.IntN(50))*time.Millisecond, h.Release)
+			},
+		}
+		for round := range 40 {
+			for range r.IntN(4) {
+				faults[r.IntN(len(faults))]()
+			}
+			batches := []kafka.OutBatch{batchOf(0, 300*round, 300), batchOf(1, 300*round, 300)}
+			require.NoError(t, p.Produce(t.Context(), batches))
+			require.Equal(t, int64(300*round+299), batches[0].Records[299].Offset)
+		}
+		require.Equal(t, numbers(0, 12_000), b.values(0))
+		require.Equal(t, numbers(0, 12_000), b.values(1))
+	})
 }
