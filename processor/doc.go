@@ -4,7 +4,8 @@
 //	err = p.Run(ctx)
 //
 // Nothing is started and no network is touched before Run. A View follows a table in a process that does not write it;
-// an Emitter writes to a stream from outside a group; CreateTopics makes topics ahead of time.
+// an Emitter writes to a stream from outside a group; a Client lets several of them share connections; CreateTopics makes
+// topics ahead of time.
 //
 // The guarantee is at-least-once: every record's effects are in Kafka before the record's offset is committed. After
 // a crash some records may be handled again; none is lost. Readers outside a callback see committed state only.

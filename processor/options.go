@@ -77,6 +77,9 @@ func Inputs(options ...policy.InputOption) Option {
 	}
 }
 
+// Batching sets how an Emitter gathers records, how much it holds and how long it tries: see policy.Batching.
+func Batching(b policy.Batching) Option { return func(c *config) { c.batching = b } }
+
 // RecreateTables allows a table's topic that is missing to be created although the group has committed offsets or state
 // on disk: the table then starts empty. Without it that is a *MissingTableError.
 func RecreateTables() Option { return func(c *config) { c.recreate = true } }
@@ -105,6 +108,7 @@ type config struct {
 	recreate       bool
 	stay           bool
 	awaitTopics    bool
+	batching       policy.Batching
 	inputs         scope.Input        // what Inputs said
 	observers      []observe.Observer // the user's
 	observe        observe.Observer   // the log and all of them
@@ -148,6 +152,9 @@ func (c *config) check(needDir bool) error {
 	fault(c.startTimeout < 0, "start timeout %v is negative", c.startTimeout)
 	fault(c.stopTimeout <= 0, "stop timeout %v is not positive", c.stopTimeout)
 	fault(c.layerBytes <= 0, "layer bytes %d is not positive", c.layerBytes)
+	batching, err := c.batching.WithDefaults()
+	c.batching = batching
+	fault(err != nil, "%w", err)
 	fault(c.inputs.OnDelete != nil, "Inputs: OnDelete belongs to one input")
 	for _, f := range c.inputs.Faults {
 		fault(true, "Inputs: %s", f)

@@ -155,7 +155,7 @@ func TestEmitter_EveryRecordOnceAndInOrder(t *testing.T) {
 		}
 		require.NoError(k.T, e.Close(k.T.Context()))
 		require.NoError(k.T, e.Close(k.T.Context()))
-		require.ErrorIs(k.T, e.Emit(k.T.Context(), "k", 1), processor.ErrEmitterClosed)
+		require.ErrorIs(k.T, e.Emit(k.T.Context(), "k", 1), state.ErrClosed)
 	})
 }
 

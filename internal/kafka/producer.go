@@ -53,6 +53,8 @@ type OutBatch struct {
 	Topic     string
 	Partition int32
 	Records   []OutRecord
+	// Err is why some of the records are not acknowledged, a *ProduceError, filled in by Produce.
+	Err error
 }
 
 // Producer sends records idempotently with acks=all: whatever is asked again, a record is in the log once, and the
@@ -166,6 +168,9 @@ func (p *Producer) Produce(ctx context.Context, batches []OutBatch) error {
 	r := newRun(p, batches)
 	defer r.close()
 	p.drive(ctx, r)
+	for i := range batches {
+		batches[i].Err = r.failure(laneKey{batches[i].Topic, batches[i].Partition})
+	}
 	return r.err()
 }
 

@@ -125,6 +125,16 @@ func (r *run) err() error {
 	return nil
 }
 
+// failure is that of a partition's lane, nil for none.
+func (r *run) failure(k laneKey) error {
+	for _, l := range r.lanes {
+		if l.key == k && l.failed != nil {
+			return l.failed
+		}
+	}
+	return nil
+}
+
 // next gives the commands that can start now.
 func (r *run) next(now time.Time) []command {
 	if !r.seqs.known() {

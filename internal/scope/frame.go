@@ -150,7 +150,7 @@ func (f *Frame) Emit(handle any, name string, e Emission, encode func(dst []byte
 		}
 		e.Value = f.arena[at:len(f.arena):len(f.arena)]
 	}
-	if err := f.limits[i].check(name, e); err != nil {
+	if err := f.limits[i].Check(name, e); err != nil {
 		f.arena = f.arena[:at]
 		return err
 	}

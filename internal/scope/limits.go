@@ -26,8 +26,8 @@ const latest = math.MaxInt64 / int64(time.Millisecond)
 // NoTimestamp is Kafka's mark for a record without a time.
 const NoTimestamp = -1
 
-// check tells what a topic would refuse in a record.
-func (l *Limits) check(topic string, e Emission) error {
+// Check tells what a topic would refuse in a record.
+func (l *Limits) Check(topic string, e Emission) error {
 	size := roughSize(e)
 	if l.Bytes > 0 && size > l.Bytes && l.Size != nil {
 		size = l.Size(e)
