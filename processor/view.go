@@ -247,11 +247,11 @@ func (v *View[T]) Sync(ctx context.Context) error {
 	return nil
 }
 
-// reached waits until the store shows a log up to end.
+// reached waits until the store shows a log up to end, and a read is told so: that is a moment later.
 func (p *part) reached(ctx context.Context, end int64) error {
 	for {
 		cp, ok := p.store.Checkpoint()
-		if _, stale := p.store.Stale(); ok && !stale && cp.Position >= end {
+		if _, stale := p.stale(); ok && !stale && cp.Position >= end {
 			return nil
 		}
 		if !pause(ctx, syncPoll) {
