@@ -58,6 +58,17 @@ func (s *seen) visit(ctx *topology.Context, key string, value []byte) error {
 	return notes.Set(ctx, append(value, '+'))
 }
 
+// slowly runs script on an instance that keeps n notes in one partition and has the visit "slow", which is s.
+func slowly(t *testing.T, s *seen, n int, script func(k *streamtest.Kit, i *streamtest.Instance, g *topology.Group)) {
+	g := visitor(t, topology.Visit("slow", notes, s.visit))
+	streamtest.Run(t, func(k *streamtest.Kit) {
+		k.Topic("clicks", 1)
+		i := k.Start(g)
+		fill(k, g, users(n))
+		script(k, i, g)
+	})
+}
+
 func TestVisit_EveryRowOnceAndInKafkaAtTheEnd(t *testing.T) {
 	out := topology.NewStream("out", codec.String)
 	var bad []string
@@ -167,11 +178,7 @@ func TestVisit_WhileRecordsChangeTheTable(t *testing.T) {
 // A long visit leaves the inputs their turn, and commits are made.
 func TestVisit_InputGoesOn(t *testing.T) {
 	s := seen{d: 10 * time.Millisecond}
-	g := visitor(t, topology.Visit("slow", notes, s.visit))
-	streamtest.Run(t, func(k *streamtest.Kit) {
-		k.Topic("clicks", 1)
-		i := k.Start(g)
-		fill(k, g, users(2000))
+	slowly(t, &s, 2000, func(k *streamtest.Kit, i *streamtest.Instance, g *topology.Group) {
 		done := make(chan error, 1)
 		go func() { _, err := i.Processor.Visit(k.T.Context(), "slow"); done <- err }()
 		for range 10 { // in 20 s of visiting
@@ -207,11 +214,7 @@ func TestVisit_IsHeldBack(t *testing.T) {
 
 func TestVisit_EndsWithItsContext(t *testing.T) {
 	s := seen{d: 10 * time.Millisecond}
-	g := visitor(t, topology.Visit("slow", notes, s.visit))
-	streamtest.Run(t, func(k *streamtest.Kit) {
-		k.Topic("clicks", 1)
-		i := k.Start(g)
-		fill(k, g, users(1000))
+	slowly(t, &s, 1000, func(k *streamtest.Kit, i *streamtest.Instance, g *topology.Group) {
 		ctx, cancel := context.WithTimeout(k.T.Context(), 995*time.Millisecond)
 		defer cancel()
 		n, err := i.Processor.Visit(ctx, "slow")
@@ -374,11 +377,7 @@ func visitAside(k *streamtest.Kit, i *streamtest.Instance, name string) <-chan v
 
 func TestVisit_Stop(t *testing.T) {
 	s := seen{d: 10 * time.Millisecond}
-	g := visitor(t, topology.Visit("slow", notes, s.visit))
-	streamtest.Run(t, func(k *streamtest.Kit) {
-		k.Topic("clicks", 1)
-		i := k.Start(g)
-		fill(k, g, users(1000))
+	slowly(t, &s, 1000, func(k *streamtest.Kit, i *streamtest.Instance, g *topology.Group) {
 		done := visitAside(k, i, "slow")
 		time.Sleep(2 * time.Second)
 		began := time.Now()
@@ -437,11 +436,7 @@ func TestVisit_RebalanceInTheMiddle(t *testing.T) {
 
 func TestVisit_KillInTheMiddle(t *testing.T) {
 	s := seen{d: 10 * time.Millisecond}
-	g := visitor(t, topology.Visit("slow", notes, s.visit))
-	streamtest.Run(t, func(k *streamtest.Kit) {
-		k.Topic("clicks", 1)
-		i := k.Start(g)
-		fill(k, g, users(1000))
+	slowly(t, &s, 1000, func(k *streamtest.Kit, i *streamtest.Instance, g *topology.Group) {
 		done := visitAside(k, i, "slow")
 		time.Sleep(2 * time.Second)
 		i.Crash()
@@ -463,11 +458,7 @@ func TestVisit_KillInTheMiddle(t *testing.T) {
 // The lease ends in mid-visit: the rows visited since the last commit are written by nobody.
 func TestVisit_PartitionLost(t *testing.T) {
 	s := seen{d: 10 * time.Millisecond}
-	g := visitor(t, topology.Visit("slow", notes, s.visit))
-	streamtest.Run(t, func(k *streamtest.Kit) {
-		k.Topic("clicks", 1)
-		a := k.StartAs("a", g)
-		fill(k, g, users(5000))
+	slowly(t, &s, 5000, func(k *streamtest.Kit, a *streamtest.Instance, g *topology.Group) {
 		done := visitAside(k, a, "slow")
 		time.Sleep(time.Second)
 		a.Disconnect()

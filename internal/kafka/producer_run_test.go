@@ -104,6 +104,49 @@ func TestR25_ProduceWaits(t *testing.T) {
 	require.Equal(t, []time.Duration{20 * ms, 40 * ms, 80 * ms, 160 * ms, 320 * ms, 640 * ms, 1000 * ms, 1000 * ms}, waits)
 }
 
+// TestR25_ProduceWhenOneAtATime: while the broker may not know the producer, and after trouble, the first batch goes alone; what
+// goes to a new leader waits for the old one's answers.
+func TestR25_ProduceWhenOneAtATime(t *testing.T) {
+	p := modelProducerFor(t, 1)
+	p.seqs.id = 7
+	r := newRun(p, []OutBatch{{Topic: "t", Records: make([]OutRecord, 20)}}) // a batch each
+	node, now := int32(0), time.Unix(0, 0)
+	r.leader = func(laneKey) (int32, bool) { return node, true }
+	answer := func(c command, code sarama.KError) {
+		offset := int64(c.batches[0].stamp.seq)
+		r.apply(event{command: c, sent: true, answer: &sarama.ProduceResponse{
+			Blocks: map[string]map[int32]*sarama.ProduceResponseBlock{"t": {0: {Err: code, Offset: offset}}}}}, now)
+	}
+	next := func(seqs ...int32) []command {
+		var got []int32
+		commands := r.next(now)
+		for _, c := range commands {
+			require.Equal(t, node, c.node)
+			got = append(got, c.batches[0].stamp.seq)
+		}
+		require.Equal(t, seqs, got)
+		return commands
+	}
+	answer(next(0)[0], sarama.ErrNoError)
+	flight := next(1, 2, 3, 4, 5)
+	answer(flight[0], sarama.ErrNotEnoughReplicas)
+	for _, c := range flight[1:] {
+		next()
+		answer(c, sarama.ErrOutOfOrderSequenceNumber)
+	}
+	next()
+	now = now.Add(r.wait(now, 0))
+	answer(next(1)[0], sarama.ErrNoError)
+	flight = next(2, 3, 4, 5, 6)
+	answer(flight[0], sarama.ErrNoError)
+	node = 1
+	for _, c := range flight[1:] {
+		next()
+		answer(c, sarama.ErrNoError)
+	}
+	next(7, 8, 9, 10, 11)
+}
+
 // TestProduceExpiryNamesTheCause: a call that ran out of time says what stood in its way.
 func TestProduceExpiryNamesTheCause(t *testing.T) {
 	p := modelProducerFor(t, 0)
