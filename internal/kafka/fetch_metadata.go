@@ -36,7 +36,7 @@ func (x *fetcher) metadataDue(now time.Time) ([]string, time.Duration) {
 	return names, 0
 }
 
-// metadata applies a refresh; found is nil where it failed.
+// metadata applies a refresh, also one that was made for a Cursor's Bounds; found is nil where it failed.
 func (x *fetcher) metadata(found map[string]Topic, now time.Time) {
 	x.urgent = false
 	all := true
@@ -53,6 +53,11 @@ func (x *fetcher) metadata(found map[string]Topic, now time.Time) {
 	if all {
 		x.metaNext = now.Add(x.cfg.MetadataInterval)
 	}
+}
+
+// refreshed backs off after a refresh that was due, the longer the more of them in a row have not helped. One that was
+// made for Bounds does not count: cursors that ask again and again would keep all others from what they need to know.
+func (x *fetcher) refreshed(now time.Time) {
 	if x.metaWait = grow(x.metaWait); !x.urgent {
 		x.metaWait = grow(0)
 	}

@@ -418,6 +418,7 @@ func TestR53_MetadataDue(t *testing.T) {
 	var waits []time.Duration
 	for range 8 {
 		s.x.metadata(nil, s.now) // it failed
+		s.x.refreshed(s.now)
 		names, wait = s.x.metadataDue(s.now)
 		require.Empty(t, names)
 		waits = append(waits, wait)

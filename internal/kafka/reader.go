@@ -100,6 +100,7 @@ func (r *Reader) keep(ctx context.Context, group *task.Group) error {
 			continue
 		}
 		_, err := r.refresh(ctx, names...)
+		r.rest()
 		if v, ok := errors.AsType[*VersionError](err); ok {
 			return v
 		}
@@ -123,6 +124,13 @@ func (r *Reader) wanted(group *task.Group) ([]string, time.Duration) {
 		}
 	}
 	return r.fetcher.metadataDue(time.Now())
+}
+
+// rest keeps a wait between the refreshes of keep.
+func (r *Reader) rest() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.fetcher.refreshed(time.Now())
 }
 
 // refresh asks for metadata and applies it, also for a Cursor's Bounds.
