@@ -60,9 +60,17 @@ func NewClient(cfg Config) (*Client, error) {
 	return c, nil
 }
 
+// contextDialer is what most proxies' dialers are, that of SOCKS5 for one.
+type contextDialer interface {
+	DialContext(ctx context.Context, network, addr string) (net.Conn, error)
+}
+
 func netDialer(conf *sarama.Config) func(context.Context, string, string) (net.Conn, error) {
 	if conf.Net.Proxy.Enable {
 		d := conf.Net.Proxy.Dialer
+		if d, ok := d.(contextDialer); ok {
+			return d.DialContext
+		}
 		return func(_ context.Context, network, addr string) (net.Conn, error) { return d.Dial(network, addr) }
 	}
 	d := &net.Dialer{Timeout: conf.Net.DialTimeout, KeepAlive: conf.Net.KeepAlive, LocalAddr: conf.Net.LocalAddr}
@@ -203,7 +211,7 @@ func (p Purpose) patience() time.Duration {
 	switch p {
 	case ForMetadata:
 		return metadataTimeout
-	case ForAdmin, ForCommit:
+	case ForAdmin, ForCommit, ForOffsets: // the wait for others on the connection included
 		return requestTimeout
 	}
 	return 0

@@ -207,6 +207,33 @@ func TestDialEnds(t *testing.T) {
 	})
 }
 
+// silentProxy is a proxy that does not answer; the dial that has no context would last for ever.
+type silentProxy struct{}
+
+func (silentProxy) Dial(string, string) (net.Conn, error) { select {} }
+
+func (silentProxy) DialContext(ctx context.Context, _, _ string) (net.Conn, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// TestProxyDialEnds: so does one through a proxy that can; and no dial takes longer than Net.DialTimeout.
+func TestProxyDialEnds(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
+		conf := sarama.NewConfig()
+		conf.Net.Proxy.Enable, conf.Net.Proxy.Dialer = true, silentProxy{}
+		conf.Net.DialTimeout = 3 * time.Second
+		c, err := NewClient(Config{Brokers: []string{"nowhere:1"}, Sarama: conf})
+		require.NoError(t, err)
+		defer c.Close()
+		began := time.Now()
+		err = c.onAddr(t.Context(), connKey{"nowhere:1", use{ForFetch, nil}}, nil)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.True(t, retriable(err))
+		require.Equal(t, 3*time.Second, time.Since(began))
+	})
+}
+
 // TestMetadataAsksTheHealthyFirst: a broker that hangs costs its time-out once, not at every refresh.
 func TestR53_MetadataAsksTheHealthyFirst(t *testing.T) {
 	bubbletest.Run(t, func(t *testing.T) {

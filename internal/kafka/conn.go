@@ -204,8 +204,11 @@ type wire struct {
 	closed bool
 }
 
-// connect dials, until ctx ends or close is called.
+// connect dials, until ctx ends or close is called, for Net.DialTimeout at most: the user's own dialer may have no end of
+// its own.
 func (w *wire) connect(ctx context.Context, c *conn) error {
+	ctx, cancel := context.WithTimeout(ctx, c.client.conf.Net.DialTimeout)
+	defer cancel()
 	s, err := c.client.dial(ctx, "tcp", c.key.addr)
 	if err != nil {
 		return err
