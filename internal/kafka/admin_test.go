@@ -125,3 +125,24 @@ func TestDeleteRecords(t *testing.T) {
 	require.True(t, ok, "%v", err)
 	require.Equal(t, int16(1), code.Code)
 }
+
+// TestDeleteRecordsOfOthers: a partition that nobody leads keeps no other from being emptied.
+func TestDeleteRecordsOfOthers(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b := newBench(t, devbroker.Virtual(), devbroker.Brokers(2))
+		for p := range int32(2) {
+			require.NoError(t, b.broker.MoveLeader("t", p, p))
+			b.write(p, 0, 10)
+		}
+		require.NoError(t, b.broker.StopNode(1))
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		err := b.client.DeleteRecords(ctx, "t", map[int32]int64{0: 4, 1: 4, 7: 4})
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		for partition, start := range []int64{4, 0} {
+			bounds, err := b.broker.Bounds("t", int32(partition))
+			require.NoError(t, err)
+			require.Equal(t, start, bounds.Start)
+		}
+	})
+}

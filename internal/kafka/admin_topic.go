@@ -10,31 +10,48 @@ import (
 	"github.com/tarnstream/tarn/state"
 )
 
-// DeleteRecords raises the log start of partitions to the offsets given; -1 means the high watermark.
+// DeleteRecords raises the log start of partitions to the offsets given; -1 means the high watermark. Retriable trouble
+// is tried again until ctx ends; that of one partition keeps no other waiting.
 // An offset above the end is an *Error, as is a topic that is only compacted.
 func (c *Client) DeleteRecords(ctx context.Context, topic string, offsets map[int32]int64) error {
 	todo := maps.Clone(offsets)
 	return retry(ctx, func() error {
-		byNode := map[int32]map[int32]int64{}
-		for p, o := range todo {
-			lead, err := c.leader(ctx, topic, p)
-			if err != nil {
-				return err
-			}
-			if byNode[lead.Leader] == nil {
-				byNode[lead.Leader] = map[int32]int64{}
-			}
-			byNode[lead.Leader][p] = o
-		}
+		byNode, fault := c.byLeader(ctx, topic, todo)
 		for node, at := range byNode {
 			if err := c.deleteRecords(ctx, node, topic, at); err != nil {
 				c.forgetTopic(topic)
-				return err
+				fault = worse(fault, err)
+				continue
 			}
 			maps.DeleteFunc(todo, func(p int32, _ int64) bool { _, done := at[p]; return done })
 		}
-		return nil
+		return fault
 	})
+}
+
+// byLeader divides partitions among their leaders; err tells of one that has none.
+func (c *Client) byLeader(ctx context.Context, topic string, offsets map[int32]int64) (byNode map[int32]map[int32]int64, err error) {
+	byNode = map[int32]map[int32]int64{}
+	for p, o := range offsets {
+		lead, fault := c.leader(ctx, topic, p)
+		if fault != nil {
+			err = worse(err, fault)
+			continue
+		}
+		if byNode[lead.Leader] == nil {
+			byNode[lead.Leader] = map[int32]int64{}
+		}
+		byNode[lead.Leader][p] = o
+	}
+	return byNode, err
+}
+
+// worse gives the error of two that asking again does not cure, where there is one.
+func worse(a, b error) error {
+	if a == nil || b != nil && retriable(a) {
+		return b
+	}
+	return a
 }
 
 // deleteRecords asks one leader. To ask again for a partition that is done changes nothing.
