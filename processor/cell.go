@@ -159,12 +159,12 @@ func (c *cell) idle(now time.Time) bool {
 	return len(c.sealed)+len(c.committed) == 0 && now.Sub(c.check.KnownCurrent) > restampAfter
 }
 
-// restamp notes that the log's end was at or below the position now.
-func (c *cell) restamp(b state.Bounds, now time.Time) {
+// restamp notes that the log's end was at or below the position at the time it was asked for.
+func (c *cell) restamp(b state.Bounds, asked time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if b.End != state.UnknownOffset && b.End <= c.check.Position {
-		c.check.KnownCurrent, c.restamped = now, true
+	if b.End != state.UnknownOffset && b.End <= c.check.Position && asked.After(c.check.KnownCurrent) {
+		c.check.KnownCurrent, c.restamped = asked, true
 	}
 }
 

@@ -35,7 +35,6 @@ func (f *flusher) run(ctx context.Context) error {
 			if t.state.Load() != taskRunning || t.lease.Err() != nil {
 				continue
 			}
-			f.restamp(ctx, t)
 			if err := f.task(ctx, t, false); err != nil && t.lease.Err() == nil && ctx.Err() == nil {
 				return err
 			}
@@ -69,14 +68,36 @@ func (f *flusher) cell(ctx context.Context, c *cell) error {
 	return err
 }
 
-// restamp asks the broker about tables that have not changed for a while, so that a later start knows until when they
-// were current: tombstones that went since then are no matter of theirs. Trouble is left to the next turn.
+// restamps asks the broker about tables that have not changed for a while, so that a later start knows until when they were
+// current: tombstones that went since then are no matter of theirs. It has a goroutine of its own, since a broker that is
+// away must not hold up the flushes of tables that others lead.
+func (f *flusher) restamps(ctx context.Context) error {
+	ticker := time.NewTicker(f.env.conf.flushInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return nil
+		}
+		for _, t := range f.env.tasks.all() {
+			if t.state.Load() == taskRunning {
+				f.restamp(ctx, t)
+			}
+		}
+	}
+}
+
+// restamp asks about a task's tables. Trouble is left to the next turn.
 func (f *flusher) restamp(ctx context.Context, t *task) {
+	ctx, cancel := until(ctx, t.lease)
+	defer cancel()
 	for _, c := range t.cells {
 		if !c.idle(f.env.now()) {
 			continue
 		}
 		cursor := f.env.reader.Open(c.topic, c.partition, nil)
+		asked := f.env.now()
 		asking, cancel := context.WithTimeout(ctx, restampPatience)
 		b, err := cursor.Bounds(asking)
 		cancel()
@@ -84,9 +105,9 @@ func (f *flusher) restamp(ctx context.Context, t *task) {
 		if err != nil {
 			return
 		}
-		c.restamp(b, f.env.now())
+		c.restamp(b, asked)
 	}
 }
 
-// restampPatience keeps a broker that is away from holding up the flushes.
+// restampPatience keeps tables whose broker is away from the time of the others.
 const restampPatience = time.Second

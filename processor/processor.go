@@ -173,6 +173,7 @@ func (e *environment) run(ctx context.Context, p *Processor) error {
 	part("reader", e.reader.Run)
 	part("committer", e.commit.run)
 	part("flusher", e.flush.run)
+	part("restamps", e.flush.restamps)
 	part("trimmer", newTrimmer(e).run)
 	e.lookups.start(parts)
 
