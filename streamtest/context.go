@@ -1,6 +1,7 @@
 package streamtest
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -144,6 +145,55 @@ func (c *Context) call(topic string, p placed) error {
 		return err
 	}
 	c.commit(true)
+	return nil
+}
+
+// Visit runs the callback that topology.Visit gave a name over every row that its table has now, in the order of their
+// keys, and tells how many it was. A row that the visit itself has removed meanwhile is left out. An error is the
+// callback's own, and ends the visit; a panic goes on.
+func (c *Context) Visit(name string) (n int64, err error) {
+	c.t.Helper()
+	at := slices.IndexFunc(c.group.Visits, func(v scope.Visit) bool { return v.Name == name })
+	if at < 0 {
+		c.t.Fatalf("streamtest: group %s has no visit %q", c.group.Name, name)
+	}
+	v := c.group.Visits[at]
+	table := c.group.TableIndex(v.Table.Handle)
+	for _, key := range slices.Sorted(maps.Keys(c.tables[table])) {
+		value, ok := c.tables[table][key]
+		if !ok {
+			continue
+		}
+		r := scope.Record{Topic: v.Table.Name, Partition: c.task, Offset: -1, Timestamp: time.Now().UnixMilli(), Key: []byte(key), Value: value}
+		if err := c.frame.Run(r, v.Call); err != nil {
+			return n, err
+		}
+		c.commit(true)
+		n++
+	}
+	return n, nil
+}
+
+// Added gives the rows that callbacks have handed to an effect since the last Commit.
+func Added[T any](c *Context, e *topology.Effect[T]) []T {
+	c.t.Helper()
+	rows, ok := scope.Added[T](c.frame, e)
+	if !ok {
+		c.t.Fatalf("streamtest: group %s has no effect %s", c.group.Name, e.Name())
+	}
+	return rows
+}
+
+// Commit does the group's effects for the rows of Added, as a task does before it commits; nothing else waits for it. The
+// first error is given just as it was returned, and what is left is not done.
+func (c *Context) Commit() error {
+	for _, b := range c.frame.Effects() {
+		if do := b.Take(); do != nil {
+			if err := do(c.frame.Context); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }
 

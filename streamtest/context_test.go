@@ -1,6 +1,7 @@
 package streamtest_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -187,6 +188,60 @@ func TestContext_Loop(t *testing.T) {
 	require.NoError(t, streamtest.Call(c, orders, streamtest.KV("a", "b")))
 	require.NoError(t, streamtest.Call(c, again, streamtest.Records(c, again)[0]))
 	require.Equal(t, map[string]string{"b": "again"}, streamtest.Rows(c, notes))
+}
+
+func TestContext_Visit(t *testing.T) {
+	visited := 0
+	g, err := topology.Define("g", topology.Persist(counts), topology.Persist(notes), topology.Output(out), topology.Input(orders, obey),
+		topology.Visit("expire", counts, func(ctx *topology.Context, key string, n int64) error {
+			if visited++; key == "d" {
+				return errors.Join(errRefused, counts.Delete(ctx))
+			}
+			return errors.Join(counts.Delete(ctx), counts.DeleteKey(ctx, "b"), counts.SetKey(ctx, "e", n), notes.Set(ctx, ctx.Topic()))
+		}))
+	require.NoError(t, err)
+	c := streamtest.NewContext(t, g)
+	for i, key := range []string{"c", "b", "a"} {
+		streamtest.Set(c, counts, key, int64(i))
+	}
+	n, err := c.Visit("expire")
+	require.NoError(t, err)
+	require.EqualValues(t, 2, n, "b was removed before its turn, e is new")
+	require.Equal(t, map[string]int64{"e": 0}, streamtest.Rows(c, counts))
+	require.Equal(t, map[string]string{"a": "counts", "c": "counts"}, streamtest.Rows(c, notes))
+	require.True(t, streamtest.Records(c, counts)[0].NullValue)
+	streamtest.Set(c, counts, "d", 1)
+	n, err = c.Visit("expire")
+	require.ErrorIs(t, err, errRefused)
+	require.Zero(t, n)
+	require.Contains(t, streamtest.Rows(c, counts), "d", "nothing stays of a row that failed")
+	require.Contains(t, failure(t, func(tb testing.TB) { _, _ = streamtest.NewContext(tb, g).Visit("other") }), `group g has no visit "other"`)
+}
+
+func TestContext_Effects(t *testing.T) {
+	var done []string
+	mails := topology.NewEffect("mails", func(_ context.Context, batch []string) error {
+		done = append(done, batch...)
+		return errRefused
+	})
+	g, err := topology.Define("g", topology.BeforeCommit(mails), topology.Input(orders, func(ctx *topology.Context, v string) error {
+		if err := mails.Add(ctx, v); err != nil || v == "fail" {
+			return errors.Join(err, errRefused)
+		}
+		return nil
+	}))
+	require.NoError(t, err)
+	c := streamtest.NewContext(t, g)
+	for _, v := range []string{"a", "fail", "b"} {
+		_ = streamtest.Call(c, orders, streamtest.KV("k", v))
+	}
+	require.Equal(t, []string{"a", "b"}, streamtest.Added(c, mails))
+	require.Empty(t, done)
+	require.ErrorIs(t, c.Commit(), errRefused)
+	require.Equal(t, []string{"a", "b"}, done)
+	require.Empty(t, streamtest.Added(c, mails))
+	require.NoError(t, c.Commit(), "there is nothing to be done")
+	require.Contains(t, failure(t, func(tb testing.TB) { streamtest.Added(streamtest.NewContext(tb, obedient(tb)), mails) }), "has no effect mails")
 }
 
 // The same records through a Context and through a processor of one partition come to the same.

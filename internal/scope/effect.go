@@ -78,3 +78,14 @@ func AddTo[T any](f *Frame, handle any, name string, row T) error {
 
 // Effects are the batches of the group's effects, in their order.
 func (f *Frame) Effects() []Batch { return f.effects }
+
+// Added gives what was added to an effect of the frame's group and not taken yet; false where the group has no such effect.
+func Added[T any](f *Frame, handle any) ([]T, bool) {
+	for i := range f.group.Effects {
+		if f.group.Effects[i].Handle == handle {
+			b := f.effects[i].(*effectRows[T])
+			return slices.Clone(b.all[:len(b.all)-b.pending]), true
+		}
+	}
+	return nil, false
+}
