@@ -250,7 +250,7 @@ func (c *committer) produce(ctx context.Context, turn []*sealed) error {
 		return nil
 	}
 	if c.producer == nil {
-		c.producer = c.env.client.NewProducer(kafka.ProducerConfig{Timeout: forEver, Missing: goneAfter, Logger: c.env.log})
+		c.producer = c.env.client.NewProducer(kafka.ProducerConfig{Timeout: forEver, Missing: goneAfter, Allowed: c.env.claimed, Logger: c.env.log})
 		if err := c.producer.Prepare(ctx, c.env.written...); err != nil {
 			return err
 		}

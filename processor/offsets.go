@@ -54,5 +54,12 @@ func (e *environment) commitOffsets(ctx context.Context, o offsets) error {
 	}
 }
 
+// claimed tells whether claims are known to live. A process that was frozen for longer than its session must not write
+// over what others have written meanwhile; its leases end as soon as the membership has run.
+func (e *environment) claimed() bool {
+	_, ok := e.member.Current()
+	return ok
+}
+
 // commitRetry is the wait before an offset commit is tried under the next generation.
 const commitRetry = 20 * time.Millisecond

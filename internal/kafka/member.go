@@ -122,8 +122,8 @@ type MemberEvent struct {
 type Membership struct {
 	client *Client
 	cfg    MembershipConfig
-	now    atomic.Pointer[Member] // nil while no claim lives
-	asked  chan error             // Rejoin's causes
+	now    atomic.Pointer[claim] // nil while no claim lives
+	asked  chan error            // Rejoin's causes
 }
 
 // NewMembership makes a member; it starts nothing.
@@ -131,10 +131,22 @@ func (c *Client) NewMembership(cfg MembershipConfig) *Membership {
 	return &Membership{client: c, cfg: cfg.withDefaults(), asked: make(chan error, 1)}
 }
 
+// claim is what the member's loop knows to be ours, and until when it can be so without another word of the loop.
+type claim struct {
+	Member
+	until time.Time
+}
+
+// over tells that the claim can be trusted no more. A process that was frozen finds out here, before its loop has run. The
+// wall clock is asked, too: the other one stands still while a machine is suspended.
+func (c *claim) over(now time.Time) bool {
+	return !now.Before(c.until) || !now.Round(0).Before(c.until.Round(0))
+}
+
 // Current is the identity commits are made under. False: no claim lives now, commit nothing.
 func (m *Membership) Current() (Member, bool) {
-	if p := m.now.Load(); p != nil {
-		return *p, true
+	if p := m.now.Load(); p != nil && !p.over(time.Now()) {
+		return p.Member, true
 	}
 	return Member{Generation: -1}, false
 }

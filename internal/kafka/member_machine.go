@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"slices"
 	"time"
@@ -52,6 +53,7 @@ type machine struct {
 	nextBeat time.Time
 	recheck  time.Time // when to look whether withheld tasks have been given up; zero: none
 	round    int
+	late     int // joins in a row that were not answered in time
 
 	held, doomed, want, declared taskSet
 	busy                         memberOp // the handler call under way
@@ -70,10 +72,12 @@ func newMachine(cfg MembershipConfig, tasks int32) *machine {
 
 // step takes one event and gives the commands that follow from it.
 func (m *machine) step(now time.Time, in memberIn) []memberOut {
+	was := m.now
 	m.now, m.out = now, nil
 	if m.done {
 		return nil
 	}
+	m.wake(was)
 	m.take(in)
 	m.expire()
 	m.handle()
@@ -130,6 +134,7 @@ func (m *machine) joinedAs(in memberIn) {
 	if in.err != nil || m.over() {
 		return
 	}
+	m.late = 0
 	m.next = Member{ID: in.id, InstanceID: m.cfg.InstanceID, Generation: in.gen}
 	sync := memberOut{op: opSync, member: m.next, timeout: m.patience()}
 	if in.leader {
@@ -189,6 +194,9 @@ func (m *machine) failed(was memberOp, err error) {
 		// An answer, if a refusal, to a join or sync shows that the group kept us until now.
 		if _, ok := errors.AsType[*Error](err); ok && (was == opJoin || was == opSync) {
 			m.contact = m.now
+		}
+		if was == opJoin && errors.Is(err, context.DeadlineExceeded) {
+			m.late++
 		}
 		m.found = false
 		m.nextBeat = m.now

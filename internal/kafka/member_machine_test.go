@@ -23,6 +23,7 @@ var update = flag.Bool("update", false, "rewrite the expected output of the scen
 //
 //	start | found | joined ID GEN [leader PEER...] | synced [TASKS] [idle] [incomplete] | beaten | left | handled
 //	after DURATION                 time passes; ticks come when the machine asked for them
+//	frozen DURATION                time passes, and the process does not run
 //	beating DURATION               the same, and each heartbeat is answered at once and not shown
 //	stop | rejoin | state          the end; Rejoin; print what the machine believes
 //	!CODE, !io or !count at the end of an event is its error. PEER is ID:OWNED:STORED[:other], tasks as digits.
@@ -85,6 +86,10 @@ func (s *scenario) line(w []string) {
 		d, err := time.ParseDuration(w[1])
 		require.NoError(s.t, err)
 		s.pass(s.now.Add(d), false)
+	case "frozen":
+		d, err := time.ParseDuration(w[1])
+		require.NoError(s.t, err)
+		s.now = s.now.Add(d)
 	case "beating":
 		d, err := time.ParseDuration(w[1])
 		require.NoError(s.t, err)

@@ -138,8 +138,7 @@ func (r *memberRun) loop(ctx context.Context) (final, failed error) {
 
 func (r *memberRun) publish() {
 	if r.machine.live {
-		who := r.machine.member
-		r.m.now.Store(&who)
+		r.m.now.Store(&claim{r.machine.member, r.machine.trustedUntil()})
 	} else {
 		r.m.now.Store(nil)
 	}

@@ -24,20 +24,48 @@ var (
 // expire ends what is out of time: the session, and the revoke under way.
 func (m *machine) expire() {
 	if d := m.sessionEnd(); !d.IsZero() && !m.now.Before(d) {
-		m.lose(m.held, ErrSessionExpired)
-		m.live, m.want = false, nil
-		m.again(ErrSessionExpired)
+		m.sessionOver()
 	}
 	if m.busy == opRevoke && !m.now.Before(m.cancelAt) {
 		m.cancel(context.DeadlineExceeded)
 	}
 }
 
+func (m *machine) sessionOver() {
+	m.lose(m.held, ErrSessionExpired)
+	m.live, m.want = false, nil
+	m.again(ErrSessionExpired)
+}
+
+// waits tells that a join or a sync waits while there are claims. The group holds that against no member, so that there
+// is no end of the session to go by; but it counts again from its answer, and a process that stands still has that unread.
+func (m *machine) waits() bool { return m.live && (m.flying == opJoin || m.flying == opSync) }
+
+// wake looks how long the process stood still, by either clock: one of them does so, too, while a machine is suspended.
+func (m *machine) wake(was time.Time) {
+	if m.waits() && max(m.now.Sub(was), m.now.Round(0).Sub(was.Round(0))) >= m.stillness() {
+		m.sessionOver()
+	}
+}
+
+// stillness is less than a session, by the time between two looks at the clock.
+func (m *machine) stillness() time.Duration { return m.cfg.SessionTimeout - m.look() }
+
+func (m *machine) look() time.Duration { return m.cfg.SessionTimeout / 4 }
+
+// trustedUntil is when the claims are none any more unless the machine says so again.
+func (m *machine) trustedUntil() time.Time {
+	if m.waits() {
+		return m.now.Add(m.stillness())
+	}
+	return m.sessionEnd()
+}
+
 // sessionEnd is when the group may give our tasks away; zero while it cannot: without claims, or while a join or sync
 // waits, which the group holds against no member. The session is counted from the sending of what was answered last,
 // so that ours is over before the group's.
 func (m *machine) sessionEnd() time.Time {
-	if !m.live || m.flying == opJoin || m.flying == opSync {
+	if !m.live || m.waits() {
 		return time.Time{}
 	}
 	return m.contact.Add(m.cfg.SessionTimeout)
@@ -154,8 +182,15 @@ func (m *machine) interval() time.Duration {
 	return min(m.cfg.HeartbeatInterval, quickBeat)
 }
 
-// patience is how long a join or a sync may wait: for the slowest member, or for a dead one's session to end.
-func (m *machine) patience() time.Duration { return m.cfg.RebalanceTimeout + m.cfg.SessionTimeout }
+// patience is how long a join or a sync may wait: for the slowest member, or for a dead one's session to end. After a join
+// that was not answered in time it is longer: a broker may begin to wait anew whenever somebody joins, so that members
+// that give up and join again by turns would wait for each other for ever.
+func (m *machine) patience() time.Duration {
+	return (m.cfg.RebalanceTimeout + m.cfg.SessionTimeout) << min(m.late, mostLate)
+}
+
+// mostLate bounds the growth of patience to four times.
+const mostLate = 2
 
 // due is when the machine wants a tick; zero: never.
 func (m *machine) due() time.Time {
@@ -167,6 +202,7 @@ func (m *machine) due() time.Time {
 	}
 	add(m.cancelAt, m.busy == opRevoke && !m.cancelled)
 	add(m.leaveBy, m.over() && m.now.Before(m.leaveBy) && m.flying != opLeave)
+	add(m.now.Add(m.look()), m.waits())
 	if m.flying == "" {
 		add(m.retryAt, m.now.Before(m.retryAt))
 		add(later(m.nextBeat, m.retryAt), m.live)

@@ -34,6 +34,8 @@ type ProducerConfig struct {
 	// Missing is how long a topic that metadata does not know is waited for. Default Timeout: it may be about to be
 	// created.
 	Missing time.Duration
+	// Allowed, where set, is asked right before each request: while it says no, none is sent.
+	Allowed func() bool
 	// Logger defaults to the Client's.
 	Logger *slog.Logger
 }

@@ -136,6 +136,8 @@ func (r *run) applyBroken(b *batch, e event) {
 	switch {
 	case errors.As(e.err, &unencodable), errors.As(e.err, &v):
 		b.trouble(refused, cause)
+	case errors.Is(e.err, errHeld):
+		b.trouble(again, cause)
 	case e.sent:
 		l.stale = true
 		b.trouble(perhaps, cause)

@@ -13,6 +13,9 @@ var ErrOutcomeUnknown = errors.New("kafka: outcome of a produce is unknown")
 // They must not be sent again; whoever needs their offsets reads the log.
 var ErrOffsetUnknown = errors.New("kafka: the records are in the log at offsets the broker no more tells")
 
+// errHeld is why a request was not sent that ProducerConfig.Allowed did not allow.
+var errHeld = errors.New("kafka: nothing may be written now")
+
 // ProduceError says that records of one partition were not acknowledged: those of the call whose Offset is unknown.
 type ProduceError struct {
 	Topic     string

@@ -72,6 +72,9 @@ func (p *Producer) send(ctx context.Context, c command, events chan<- event) err
 	req := p.request(c.batches)
 	sent := false
 	err := p.client.pipe(ctx, c.node, use{ForProduce, p}, func(b *sarama.Broker, cut func()) error {
+		if p.conf.Allowed != nil && !p.conf.Allowed() {
+			return errHeld
+		}
 		sent = true
 		return b.AsyncProduce(req, func(res *sarama.ProduceResponse, err error) {
 			if err != nil {

@@ -399,6 +399,32 @@ func TestProduceTopicGone(t *testing.T) {
 	})
 }
 
+// TestR45_ProduceAsksBeforeEachRequest: also before one that is sent again.
+func TestR45_ProduceAsksBeforeEachRequest(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b := newBench(t, devbroker.Virtual())
+		var allowed atomic.Bool
+		p := b.producer(kafka.ProducerConfig{Allowed: allowed.Load})
+		ctx, stop := context.WithTimeout(t.Context(), 10*time.Second)
+		defer stop()
+		err := p.Produce(ctx, []kafka.OutBatch{batchOf(0, 0, 1)})
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.NotErrorIs(t, err, kafka.ErrOutcomeUnknown)
+		allowed.Store(true)
+		h := b.broker.Hold(devbroker.Produce, "t")
+		done := make(chan error)
+		go func() { done <- p.Produce(t.Context(), []kafka.OutBatch{batchOf(0, 10, 1)}) }()
+		<-h.Arrived()
+		allowed.Store(false)
+		h.Drop()
+		time.Sleep(time.Minute)
+		require.Empty(t, b.values(0))
+		allowed.Store(true)
+		require.NoError(t, <-done)
+		require.Equal(t, numbers(10, 1), b.values(0))
+	})
+}
+
 // TestProduceTooLarge: batches that the topic does not take are divided; a record that it does not take is named.
 func TestProduceTooLarge(t *testing.T) {
 	b := newBench(t, devbroker.MaxMessageBytes(2000))
