@@ -34,6 +34,8 @@
 //	hanging transaction, 2 s time-out     | ended after 2.0 s                               | after 7.8 s (a scan every 10 s)
 //	open transaction at a kill            | aborted when the broker comes back              | goes on until its time-out
 //	static member back                    | a rebalance in which nothing moves              | no rebalance
+//	member whose join cannot be answered  | stays until a rebalance runs out of time        | until its session ends
+//	join while a rebalance waits          | the rebalance's time begins anew                | goes on
 //	Fetch out of range                    | the true bounds in the answer                   | -1
 //	DeleteRecords on a compacted topic    | allowed                                         | refused: needs compact,delete
 //	null key on a compacted topic         | accepted                                        | refused

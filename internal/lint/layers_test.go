@@ -15,7 +15,7 @@ var layers = [][]string{
 	{"processor", "metrics", "health"},
 	{"streamtest"},
 	{"examples/*/*", "bench/*"}, // parts of the programs below, for them alone
-	{"cmd/tarn", "examples/*", "bench"},
+	{"cmd/tarn", "examples/*", "bench", "soak"},
 }
 
 // client is a library that few packages may know.
