@@ -416,7 +416,7 @@ func TestReadTables_SurviveACrash(t *testing.T) {
 			a.Crash()
 			put(k, "newest", keys...)
 			var seen plans
-			a = k.Start(g, seen.option())
+			k.Start(g, seen.option())
 			require.NotContains(k.T, seen.decided, state.Rebuild)
 			sell(k, keys...)
 			k.Settle(g)
