@@ -72,7 +72,7 @@ type VisitError struct {
 	Partition int32
 	Key       string
 	// Cause is what the callback returned, a *topology.DecodeError or a *PanicError; or the context's cause; or says that
-	// the partitions left this process or that Run ended.
+	// the partitions left this process, as they do when Run ends.
 	Cause error
 }
 
@@ -91,8 +91,8 @@ func (e *VisitError) Error() string {
 func (e *VisitError) Unwrap() error { return e.Cause }
 
 var (
-	errNotRunning = errors.New("the processor does not run")
-	errLeft       = errors.New("partitions left this process")
+	errNotRunning = errors.New("processor: Run has ended")
+	errLeft       = errors.New("processor: partitions left this process")
 )
 
 // visit is one call of Visit. It ends as a whole: the first callback that fails gives up the walks of all tasks.

@@ -332,7 +332,7 @@ func TestVisit_WaitsForReady(t *testing.T) {
 		fill(k, g, users(20))
 		require.NoError(k.T, a.Stop())
 		n, err := a.Processor.Visit(k.T.Context(), "see")
-		require.ErrorContains(k.T, err, "does not run")
+		require.ErrorContains(k.T, err, "Run has ended")
 		require.Zero(k.T, n)
 
 		held := k.Broker.Hold(devbroker.Fetch, "notes")
