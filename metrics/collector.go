@@ -107,6 +107,7 @@ func totals() families[observe.Stats] {
 	fs.counter("written_bytes_total", "Keys and values committed to tables' topics and outputs.", func(s observe.Stats) int64 { return s.BytesOut })
 	fs.counter("commits_total", "Commits to Kafka.", func(s observe.Stats) int64 { return s.Commits })
 	fs.counter("flushes_total", "Writes of a table partition to disk.", func(s observe.Stats) int64 { return s.Flushes })
+	fs.counter("stores_removed_total", "Stores of partitions that moved away, removed for their age.", func(s observe.Stats) int64 { return s.StoresRemoved })
 	return fs
 }
 

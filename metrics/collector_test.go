@@ -29,7 +29,7 @@ func (f fixed) Stats() observe.Stats { return observe.Stats(f) }
 // busy is a processor of which every figure is another, and a view with a partition that is rebuilt.
 func busy() []observe.Source {
 	p := observe.Stats{Group: "clicker", Kind: observe.KindProcessor, State: observe.StateRunning, Records: 1, BytesIn: 2, Nulls: 3, Skipped: 4,
-		DeadLetters: 5, Retries: 6, RecordsOut: 7, BytesOut: 8, Restored: 9, Commits: 10, Flushes: 11,
+		DeadLetters: 5, Retries: 6, RecordsOut: 7, BytesOut: 8, Restored: 9, Commits: 10, Flushes: 11, StoresRemoved: 12,
 		Tasks: map[int32]observe.TaskStats{
 			2: {State: observe.TaskRunning, Held: "a record waits", LastCommit: time.UnixMilli(1500),
 				Inputs:  []observe.InputStats{{Topic: "clicks", Position: 20, Committed: 21, End: 25, Lag: 5, Records: 22, Bytes: 23}},
@@ -87,6 +87,7 @@ func TestNewCollector_EveryFigure(t *testing.T) {
 		"tarn_written_bytes_total":       {`{group="clicker"} 8`},
 		"tarn_commits_total":             {`{group="clicker"} 10`},
 		"tarn_flushes_total":             {`{group="clicker"} 11`},
+		"tarn_stores_removed_total":      {`{group="clicker"} 12`},
 		"tarn_task_held":                 {`{group="clicker",task="2"} 1`, `{group="clicker",task="3"} 0`},
 		"tarn_input_position":            {`{group="clicker",partition="2",topic="clicks"} 20`},
 		"tarn_input_committed":           {`{group="clicker",partition="2",topic="clicks"} 21`},

@@ -45,6 +45,13 @@ type Quarantined struct {
 	Cause error
 }
 
+// StoreRemoved speaks of the store of a partition that others have now, removed because of its age: it was last known to be
+// current at KnownCurrent, which is zero where its checkpoint did not tell.
+type StoreRemoved struct {
+	Place
+	KnownCurrent time.Time
+}
+
 // The kinds of a Rebalance.
 const (
 	// Joined: the member is in a generation; Tasks is what it was given in all, the tasks it had included.

@@ -22,6 +22,7 @@ func Log(logger *slog.Logger) Observer {
 		Reset:           l.reset,
 		Swept:           l.swept,
 		Quarantined:     l.quarantined,
+		StoreRemoved:    l.storeRemoved,
 		Rebalance:       l.rebalance,
 		Commit:          l.commit,
 		Flush:           l.flush,
@@ -122,6 +123,10 @@ func (l *logObserver) swept(s Swept) {
 
 func (l *logObserver) quarantined(q Quarantined) {
 	l.at(q.Place, slog.LevelWarn, "store quarantined, it will be rebuilt", "path", q.Path, "cause", q.Cause)
+}
+
+func (l *logObserver) storeRemoved(s StoreRemoved) {
+	l.at(s.Place, slog.LevelInfo, "store of a partition that moved away removed", "knownCurrent", s.KnownCurrent)
 }
 
 func (l *logObserver) rebalance(r Rebalance) {

@@ -41,6 +41,7 @@ func TestLog_EveryEventIsALine(t *testing.T) {
 		o.Reset(observe.Reset{Place: at, Cause: no, From: 3, To: 8})
 		o.Swept(observe.Swept{Place: at, Rows: 7})
 		o.Quarantined(observe.Quarantined{Place: at, Path: "/q", Cause: no})
+		o.StoreRemoved(observe.StoreRemoved{Place: at, KnownCurrent: time.Unix(0, 0).UTC()})
 		o.Commit(observe.Commit{Group: "clicker", Tasks: []int32{1, 2}, Records: 3, Bytes: 40, Took: time.Millisecond})
 		o.Commit(observe.Commit{Group: "clicker", Err: no})
 		o.Flush(observe.Flush{Place: at, Rows: 3, Bytes: 40, Took: time.Millisecond})
@@ -60,6 +61,7 @@ func TestLog_EveryEventIsALine(t *testing.T) {
 		`level=ERROR msg="the log is not what was read before" ` + place + `error=no from=3 to=8`,
 		`level=INFO msg="rows below the log start removed" ` + place + `rows=7`,
 		`level=WARN msg="store quarantined, it will be rebuilt" ` + place + `path=/q cause=no`,
+		`level=INFO msg="store of a partition that moved away removed" ` + place + `knownCurrent=1970-01-01T00:00:00.000Z`,
 		`level=DEBUG msg=commit group=clicker tasks="[1 2]" records=3 bytes=40 took=1ms`,
 		`level=WARN msg="commit failed or its outcome is unknown" group=clicker tasks=[] records=0 bytes=0 took=0s cause=no`,
 		`level=DEBUG msg=flush ` + place + `rows=3 bytes=40 took=1ms`,

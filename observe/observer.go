@@ -22,6 +22,8 @@ type Observer struct {
 	Swept func(Swept)
 	// Quarantined is called when a generation of a store was set aside.
 	Quarantined func(Quarantined)
+	// StoreRemoved is called when the store of a partition that others have now was removed because of its age.
+	StoreRemoved func(StoreRemoved)
 	// Rebalance is called when the membership of the group or the tasks of this process change.
 	Rebalance func(Rebalance)
 	// Commit is called after each commit to Kafka, Flush after each write of a table partition to disk.
@@ -46,6 +48,7 @@ func (o Observer) Tee(p Observer) Observer {
 		Reset:           tee(o.Reset, p.Reset),
 		Swept:           tee(o.Swept, p.Swept),
 		Quarantined:     tee(o.Quarantined, p.Quarantined),
+		StoreRemoved:    tee(o.StoreRemoved, p.StoreRemoved),
 		Rebalance:       tee(o.Rebalance, p.Rebalance),
 		Commit:          tee(o.Commit, p.Commit),
 		Flush:           tee(o.Flush, p.Flush),
@@ -74,6 +77,7 @@ func (o Observer) Protect(logger *slog.Logger) Observer {
 		Reset:           protect(logger, "Reset", o.Reset),
 		Swept:           protect(logger, "Swept", o.Swept),
 		Quarantined:     protect(logger, "Quarantined", o.Quarantined),
+		StoreRemoved:    protect(logger, "StoreRemoved", o.StoreRemoved),
 		Rebalance:       protect(logger, "Rebalance", o.Rebalance),
 		Commit:          protect(logger, "Commit", o.Commit),
 		Flush:           protect(logger, "Flush", o.Flush),

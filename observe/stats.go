@@ -62,6 +62,8 @@ type Stats struct {
 	Restored int64
 	// Commits counts commits to Kafka, Flushes writes of a table partition to disk.
 	Commits, Flushes int64
+	// StoresRemoved counts stores of partitions that others have now, removed because of their age.
+	StoresRemoved int64
 
 	// Tasks are those of this process now, by partition number. Of a View, every partition is one.
 	Tasks map[int32]TaskStats
@@ -252,6 +254,7 @@ func (s Stats) String() string {
 	total("restored", s.Restored, s.Kind == KindView)
 	total("commits", s.Commits, false)
 	total("flushes", s.Flushes, false)
+	total("stores removed", s.StoresRemoved, false)
 	lag, known := s.Lag()
 	total("lag", lag, known)
 	state := s.State

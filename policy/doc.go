@@ -1,6 +1,6 @@
 // Package policy holds choices: of a group's inputs, what is done about a record that cannot be handled, where an input
 // begins, and what it does when it cannot go on where the group stood; of a View's reads, whether they are answered where
-// it is not current; of an Emitter, how it gathers records.
+// it is not current; of an Emitter, how it gathers records; of a state directory, how long it keeps what is not in use.
 //
 // A choice of the first kind stands at one Input, or holds for every input of the group that does not make its own:
 //

@@ -31,7 +31,7 @@ func (e *environment) membershipConfig() kafka.MembershipConfig {
 func (e *environment) stored() []int32 {
 	var all []int32
 	for i, table := range taskTables(e.group) {
-		list, err := e.dir.Partitions(table)
+		list, err := e.dir.Stores(table)
 		if err != nil {
 			e.log.Warn("state directory cannot be listed", "error", err)
 			return nil

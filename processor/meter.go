@@ -18,12 +18,14 @@ type counters struct {
 	retries, skipped, deadLetters atomic.Int64
 	recordsOut, bytesOut          atomic.Int64
 	restored, commits, flushes    atomic.Int64
+	removed                       atomic.Int64 // stores
 }
 
 func (c *counters) stats() observe.Stats {
 	return observe.Stats{Records: c.records.Load(), BytesIn: c.bytesIn.Load(), Nulls: c.nulls.Load(), Skipped: c.skipped.Load(),
 		DeadLetters: c.deadLetters.Load(), Retries: c.retries.Load(), RecordsOut: c.recordsOut.Load(), BytesOut: c.bytesOut.Load(),
-		Restored: c.restored.Load(), Commits: c.commits.Load(), Flushes: c.flushes.Load(), Tasks: map[int32]observe.TaskStats{}}
+		Restored: c.restored.Load(), Commits: c.commits.Load(), Flushes: c.flushes.Load(),
+		StoresRemoved: c.removed.Load(), Tasks: map[int32]observe.TaskStats{}}
 }
 
 // meter is what Stats tells of a task beside what its inputs and cells know.

@@ -22,10 +22,17 @@ type Option func(*config)
 // Brokers sets the bootstrap addresses, host:port. At least one is needed.
 func Brokers(addrs ...string) Option { return func(c *config) { c.kafka.Brokers = addrs } }
 
-// StateDir sets the folder that holds the tables. There is no default: a processor with tables, kept or
-// only read, and a View, refuse to
-// start without it, since a folder that a restart loses would cost a full restore each time.
-func StateDir(dir string) Option { return func(c *config) { c.stateDir = dir } }
+// StateDir sets the folder that holds the tables. There is no default: a processor with tables, kept or only read, and a
+// View, refuse to start without it, since a folder that a restart loses would cost a full restore each time. A Processor
+// removes stores of partitions that others have now; see policy.KeepStores.
+func StateDir(dir string, options ...policy.StateOption) Option {
+	return func(c *config) {
+		c.stateDir, c.state = dir, scope.StatePolicy{}
+		for _, o := range options {
+			o(&c.state)
+		}
+	}
+}
 
 // Kafka hands over a *sarama.Config, for TLS, SASL and client tuning: its Net, ClientID and MetricRegistry are used,
 // Version is raised where it is too low, and other fields that were changed are named in a warning.
@@ -98,6 +105,7 @@ type config struct {
 	kafka          kafka.Config
 	client         *Client // shared with others, nil for none
 	stateDir       string
+	state          scope.StatePolicy
 	viewName       string
 	commitInterval time.Duration
 	flushInterval  time.Duration
@@ -156,6 +164,9 @@ func (c *config) check(needDir bool) error {
 	c.batching = batching
 	fault(err != nil, "%w", err)
 	fault(c.inputs.OnDelete != nil, "Inputs: OnDelete belongs to one input")
+	for _, f := range c.state.Faults {
+		fault(true, "StateDir: %s", f)
+	}
 	for _, f := range c.inputs.Faults {
 		fault(true, "Inputs: %s", f)
 	}

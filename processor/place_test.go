@@ -164,6 +164,18 @@ func TestR57_NoCommittedOffsetWhileTheTableIsNotEmpty(t *testing.T) {
 	}
 }
 
+// Kafka forgets the offsets of a group that is away for longer than offsets.retention.minutes, seven days by default.
+func TestR57_OffsetsExpireWhileTheGroupIsAway(t *testing.T) {
+	streamtest.Run(t, func(k *streamtest.Kit) {
+		g := counted10(k)
+		time.Sleep(8 * 24 * time.Hour)
+		requireFails(k, k.Launch("a", g), "the group has no committed offset")
+		a := k.Start(g, onLost(policy.LostCheckpoint))
+		sendClicks(k, 1)
+		requireClicks(k, a, 11)
+	})
+}
+
 // After a crash the checkpoint does not know how far the input had come of which the tail of the table's topic was made.
 func TestR57_CheckpointIsNotGuessed(t *testing.T) {
 	streamtest.Run(t, func(k *streamtest.Kit) {

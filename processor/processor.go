@@ -175,6 +175,7 @@ func (e *environment) run(ctx context.Context, p *Processor) error {
 	part("flusher", e.flush.run)
 	part("restamps", e.flush.restamps)
 	part("trimmer", newTrimmer(e).run)
+	part("keeper", newKeeper(e).run)
 	e.lookups.start(parts)
 
 	err := e.member.Run(membership, e.tasks)

@@ -19,16 +19,18 @@ type tasks struct {
 
 	mu       sync.Mutex
 	live     map[int32]*task
-	last     map[int32]*task // the newest task of each partition, live or not
-	open     map[*task]bool  // tasks that may not have closed yet
-	stopped  bool            // the membership has ended: nothing starts any more
+	last     map[int32]*task         // the newest task of each partition, live or not
+	open     map[*task]bool          // tasks that may not have closed yet
+	holds    map[int32]chan struct{} // partitions whose stores are looked at while they are away; closed at the end of it
+	stopped  bool                    // the membership has ended: nothing starts any more
 	assigned bool
 	ready    chan struct{} // closed by the first time that every task runs
 	isReady  bool
 }
 
 func newTasks(env *environment, workers *worker.Group, ready chan struct{}) *tasks {
-	return &tasks{env: env, workers: workers, live: map[int32]*task{}, last: map[int32]*task{}, open: map[*task]bool{}, ready: ready}
+	return &tasks{env: env, workers: workers, live: map[int32]*task{}, last: map[int32]*task{}, open: map[*task]bool{},
+		holds: map[int32]chan struct{}{}, ready: ready}
 }
 
 // all gives the live tasks in the order of their numbers.
@@ -76,10 +78,7 @@ func (ts *tasks) onEvent(e kafka.MemberEvent) {
 
 // start starts a task behind the last one of its partition. mu is held.
 func (ts *tasks) start(partition int32) {
-	before := closedChannel()
-	if last := ts.last[partition]; last != nil {
-		before = last.closed
-	}
+	before := ts.before(partition)
 	t := newTask(ts.env, partition)
 	ts.live[partition], ts.last[partition], ts.open[t] = t, t, true
 	ts.workers.Go("task", func(ctx context.Context) error {
@@ -89,6 +88,36 @@ func (ts *tasks) start(partition int32) {
 		delete(ts.open, t)
 		return nil
 	})
+}
+
+// before gives what a new task of a partition has to wait for. mu is held.
+func (ts *tasks) before(partition int32) <-chan struct{} {
+	if held := ts.holds[partition]; held != nil { // the last one has closed then
+		return held
+	}
+	if last := ts.last[partition]; last != nil {
+		return last.closed
+	}
+	return closedChannel()
+}
+
+// hold keeps tasks of a partition that is away from starting until release is called, and gives the last one it had here,
+// nil for none. release is nil where one is here, or has not closed yet.
+func (ts *tasks) hold(partition int32) (last *task, release func()) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	last = ts.last[partition]
+	if ts.live[partition] != nil || last != nil && !isClosed(last.closed) {
+		return last, nil
+	}
+	held := make(chan struct{})
+	ts.holds[partition] = held
+	return last, func() {
+		ts.mu.Lock()
+		defer ts.mu.Unlock()
+		delete(ts.holds, partition)
+		close(held)
+	}
 }
 
 func closedChannel() chan struct{} {

@@ -314,3 +314,38 @@ func TestCell_StatsOfTheLayers(t *testing.T) {
 	commit(placed("three", 3))
 	require.Equal(t, layer("three"), seen().Committed, "the same row weighs once")
 }
+
+// A partition that comes back while its store is looked at, or removed, waits for the end of it; one that is here, or has
+// not closed yet, is not held.
+func TestHold_APartitionThatComesBackJustThen(t *testing.T) {
+	env := newEnv(t, "table")
+	before := func() <-chan struct{} {
+		env.tasks.mu.Lock()
+		defer env.tasks.mu.Unlock()
+		return env.tasks.before(0)
+	}
+	last, release := env.tasks.hold(0)
+	require.Nil(t, last)
+	came := before()
+	require.False(t, isClosed(came))
+	release()
+	require.True(t, isClosed(came))
+	require.True(t, isClosed(before()))
+
+	here := runningTask(env, 0)
+	_, release = env.tasks.hold(0)
+	require.Nil(t, release, "it is here")
+	env.tasks.mu.Lock()
+	delete(env.tasks.live, 0)
+	env.tasks.mu.Unlock()
+	_, release = env.tasks.hold(0)
+	require.Nil(t, release, "it has not closed")
+	close(here.ended)
+	here.dismiss()
+	<-here.closed
+	last, release = env.tasks.hold(0)
+	require.Same(t, here, last)
+	require.False(t, isClosed(before()))
+	release()
+	require.True(t, isClosed(before()))
+}

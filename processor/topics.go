@@ -336,7 +336,7 @@ func (c *topicCheck) missingTable(ctx context.Context, t scope.Table) error {
 	if c.env.conf.recreate {
 		return nil
 	}
-	stores, err := c.env.dir.Partitions(t.Name)
+	stores, err := c.env.dir.Stores(t.Name)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,14 @@
+package scope
+
+import "time"
+
+// StatePolicy is what is done with a state directory.
+type StatePolicy struct {
+	// Keep bounds how long stores of partitions that moved away are kept; 0 leaves it to their topics.
+	Keep time.Duration
+	// Faults are what is wrong with the policy.
+	Faults []string
+}
+
+// StateOption sets one thing of a StatePolicy.
+type StateOption func(*StatePolicy)
