@@ -11,6 +11,8 @@
 //	err := streamtest.Call(c, clicks, streamtest.KV("alice", "/home"))
 //	streamtest.Rows(c, counts)                                // map[alice:42]
 //
+// Visit runs a visit over the rows; Added shows what callbacks handed to an effect, and Commit does it.
+//
 // # A whole group
 //
 // Run starts a broker and calls a script. Around it everything is the real thing (processor, rebalances, LevelDB), save

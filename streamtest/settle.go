@@ -8,8 +8,8 @@ import (
 	"github.com/tarnstream/tarn/topology"
 )
 
-// Settle waits until the group has handled and committed everything that is in its inputs and loops. It fails the test when every
-// instance of the group has ended, and after an hour of virtual time.
+// Settle waits until the group has handled and committed everything that is in its inputs and loops. It fails the test
+// when every instance of the group has ended, and after an hour of virtual time.
 func (k *Kit) Settle(g *topology.Group) {
 	k.t.Helper()
 	settled := false

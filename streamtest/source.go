@@ -36,11 +36,10 @@ func Records[T any](from Source, h Handle[T]) []Record[T] {
 // partition that no running instance has current yet is waited for. Settle first.
 func Rows[T any](from Source, table Handle[T]) map[string]T {
 	from.tb().Helper()
-	rows := decodeRows(from.tb(), table, from.rows(table))
 	if k, ok := from.(*Kit); ok {
-		compare(k, table, rows)
+		return compare(k, table)
 	}
-	return rows
+	return decodeRows(from.tb(), table, from.rows(table))
 }
 
 func decodeRows[T any](t testing.TB, table Handle[T], rows map[string][]byte) map[string]T {

@@ -35,19 +35,22 @@ func (k *Kit) Fold(topic string) map[string]string {
 func (k *Kit) Records(topic string) []devbroker.Record {
 	k.t.Helper()
 	var all []devbroker.Record
-	for p := range k.partitions(topic) {
-		records, err := k.Broker.Records(topic, p)
-		k.check(err)
-		all = append(all, records...)
+	for _, p := range k.placed(topic) {
+		all = append(all, p.Record)
 	}
 	return all
 }
 
 func (k *Kit) written(h topology.Handle) []placed {
 	k.t.Helper()
+	return k.placed(h.Name())
+}
+
+func (k *Kit) placed(topic string) []placed {
+	k.t.Helper()
 	var all []placed
-	for p := range k.partitions(h.Name()) {
-		records, err := k.Broker.Records(h.Name(), p)
+	for p := range k.partitions(topic) {
+		records, err := k.Broker.Records(topic, p)
 		k.check(err)
 		for _, r := range records {
 			all = append(all, placed{r, p})
@@ -87,23 +90,23 @@ func (k *Kit) rows(table topology.Handle) map[string][]byte {
 	return rows
 }
 
-// compare fails the test where the instances that keep a table do not answer as its topic says.
-func compare[T any](k *Kit, h Handle[T], want map[string]T) {
+// compare gives a table's rows by its topic, and fails the test where the instances that keep it answer otherwise.
+func compare[T any](k *Kit, h Handle[T]) map[string]T {
 	k.t.Helper()
 	table, ok := h.(*topology.Table[T])
 	keepers := k.keepers(h)
 	if !ok || len(keepers) == 0 {
-		return
+		return FoldOf(k, h)
 	}
+	keys := k.seen(h)
+	k.Until("current: table "+h.Name(), func() bool {
+		return !slices.ContainsFunc(keys, func(key string) bool { return len(ask(k, keepers, table, key)) == 0 })
+	})
+	rows := FoldOf(k, h)
 	var wrong []string
 	for _, key := range k.seen(h) {
-		var got []answer[T]
-		k.Until(fmt.Sprintf("current: table %s, key %.64q", h.Name(), key), func() bool {
-			got = ask(k, keepers, table, key)
-			return len(got) > 0
-		})
-		v, there := want[key]
-		for _, a := range got {
+		v, there := rows[key]
+		for _, a := range ask(k, keepers, table, key) {
 			if a.there != there || !reflect.DeepEqual(a.value, v) {
 				wrong = append(wrong, fmt.Sprintf("\tkey %.64q: instance %s answers %s, the topic says %s",
 					key, a.by.name, shown(a.value, a.there), shown(v, there)))
@@ -113,6 +116,7 @@ func compare[T any](k *Kit, h Handle[T], want map[string]T) {
 	if len(wrong) > 0 {
 		k.t.Fatalf("streamtest: table %s is not the fold of its topic:\n%s\n%s", h.Name(), strings.Join(wrong, "\n"), k.status())
 	}
+	return rows
 }
 
 // answer is what an instance says of a key.
