@@ -88,34 +88,38 @@ func (k *keeper) look(table string) {
 		if s := k.away[key]; s == nil || s.last != last { // also where it has come and gone since
 			k.away[key] = &awayStore{last: last, since: k.env.now()}
 		}
-		if err := k.consider(key); err != nil {
+		removed, err := k.consider(key)
+		release()
+		if err != nil {
 			k.env.log.Warn("the store of a partition that moved away is not removed now, but later", "table", table, "partition", p, "error", err)
 		}
-		release()
+		if removed != nil {
+			k.env.count.removed.Add(1)
+			observe.Tell(k.env.conf.observe.StoreRemoved, *removed)
+		}
 	}
 }
 
-// consider removes a store that is old enough. Its partition is held.
-func (k *keeper) consider(key storeKey) error {
+// consider removes a store that is old enough, and gives the event where there was something in it. Its partition is held.
+func (k *keeper) consider(key storeKey) (*observe.StoreRemoved, error) {
 	s, now := k.away[key], k.env.now()
 	if now.Sub(s.since) < keepLeast {
-		return nil
+		return nil, nil
 	}
 	if err := s.load(k.env.dir, key); err != nil {
-		return err
+		return nil, err
 	}
 	if s.age(now) < k.keep(s.check) {
-		return nil
+		return nil, nil
 	}
 	if err := k.env.dir.Remove(key.table, key.partition); err != nil {
-		return err
+		return nil, err
 	}
 	delete(k.away, key)
-	if s.has {
-		k.env.count.removed.Add(1)
-		observe.Tell(k.env.conf.observe.StoreRemoved, observe.StoreRemoved{Place: k.env.place(key.table, key.partition), KnownCurrent: s.check.KnownCurrent})
+	if !s.has {
+		return nil, nil
 	}
-	return nil
+	return &observe.StoreRemoved{Place: k.env.place(key.table, key.partition), KnownCurrent: s.check.KnownCurrent}, nil
 }
 
 // load reads the checkpoint, once: nobody writes the store while its partition is away. One that is damaged has none.
@@ -123,7 +127,7 @@ func (s *awayStore) load(dir *state.GroupDir, key storeKey) (err error) {
 	if s.read {
 		return nil
 	}
-	s.check, s.has, err = dir.Stored(key.table, key.partition)
+	s.check, s.has, err = dir.StoredCheckpoint(key.table, key.partition)
 	if is[*state.DamageError](err) {
 		s.check, s.has, err = state.Checkpoint{DeleteRetention: -1}, true, nil
 	}

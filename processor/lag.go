@@ -50,7 +50,11 @@ func lagOf(ctx context.Context, client *kafka.Client, g *scope.Group) (int64, er
 			if err != nil {
 				return 0, err
 			}
-			lag += max(0, b.End-max(committed[name][p].Position, b.Start))
+			at := committed[name][p]
+			if differ(at.TopicID, b.TopicID) { // of a topic that is gone: everything is still to be read
+				at.Position = state.UnknownOffset
+			}
+			lag += max(0, b.End-max(at.Position, b.Start))
 		}
 	}
 	return lag, nil

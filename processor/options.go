@@ -65,10 +65,10 @@ func StartTimeout(d time.Duration) Option { return func(c *config) { c.startTime
 // The default is 30 s.
 func StopTimeout(d time.Duration) Option { return func(c *config) { c.stopTimeout = d } }
 
-// StayOnStop makes a clean stop keep this process's place in the group: its tasks wait for it to come back with the same
-// state directory, until SessionTimeout is over, and no other process takes them up meanwhile. It is for rolling restarts;
-// choose a SessionTimeout that is longer than a restart. Without it a stop leaves the group and gives the tasks to others
-// at once. A group without a state directory has no identity to come back with, and leaves.
+// StayOnStop makes a stop, also one by an error, keep this process's place in the group: its tasks wait for it to come back
+// with the same state directory, until SessionTimeout is over, and no other process takes them up meanwhile. It is for
+// rolling restarts; choose a SessionTimeout that is longer than a restart. Without it a stop leaves the group and gives the
+// tasks to others at once. A group without a state directory has no identity to come back with, and leaves.
 func StayOnStop() Option { return func(c *config) { c.stay = true } }
 
 // LayerBytes bounds what one task keeps in memory before it commits, and what one table partition keeps before it is

@@ -42,17 +42,17 @@ func (t *task) place(ctx context.Context, committed offsets) error {
 		if err != nil {
 			return err
 		}
-		m := mark{in.id, in.position}
-		in.committed.Store(&m)
 		if elsewhere {
-			moved.put(in.topic, t.partition, m)
+			moved.put(in.topic, t.partition, mark{in.id, in.position})
 		}
 	}
-	if len(moved) == 0 {
-		return nil
+	if len(moved) > 0 {
+		if err := t.env.commitOffsets(ctx, moved); err != nil {
+			return fmt.Errorf("processor: group %s: commit where the inputs of task %d begin: %w", t.env.group.Name, t.partition, err)
+		}
 	}
-	if err := t.env.commitOffsets(ctx, moved); err != nil {
-		return fmt.Errorf("processor: group %s: commit where the inputs of task %d begin: %w", t.env.group.Name, t.partition, err)
+	for _, in := range t.inputs {
+		in.committed.Store(&mark{in.id, in.position})
 	}
 	return nil
 }

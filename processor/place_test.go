@@ -254,6 +254,9 @@ func TestR58_InputTopicRecreated(t *testing.T) {
 				if c.kept {
 					require.NoError(k.T, k.Broker.SetOffset("clicker", "clicks", 0, info.Commits["clicks"][0]))
 				}
+				lag, err := processor.Lag(k.T.Context(), g, k.Options("lag")...)
+				require.NoError(k.T, err)
+				require.EqualValues(k.T, 20, lag, "all of the new topic")
 				var lost losses
 				a := k.StartAs(c.dir, g, lost.option())
 				requireClicks(k, a, 30)
@@ -376,6 +379,34 @@ func TestR37_RetentionPassesARunningTask(t *testing.T) {
 			k.Settle(g)
 		})
 	}
+}
+
+// An offset commit is under way while the position is reset: each names what was reached, and the newer one comes last.
+func TestR52_CommitUnderWayDuringAReset(t *testing.T) {
+	streamtest.Run(t, func(k *streamtest.Kit) {
+		k.Topic("clicks", 1)
+		g := clicker(k.T)
+		var told losses
+		a := k.Start(g, told.option())
+		commit := k.Broker.Hold(devbroker.OffsetCommit, "clicker")
+		sendClicks(k, 10)
+		<-commit.Arrived()
+		fetch := k.Broker.Hold(devbroker.Fetch, "clicks")
+		<-fetch.Arrived()
+		sendClicks(k, 10)
+		require.NoError(k.T, k.Broker.DeleteRecords("clicks", 0, 15))
+		fetch.Release()
+		k.Until("reset", func() bool { return told.only(k) != nil })
+		time.Sleep(time.Second) // what is left is handled
+		commit.Release()
+		requireClicks(k, a, 15)
+		k.Settle(g)
+		info, err := k.Broker.Group("clicker")
+		require.NoError(k.T, err)
+		require.EqualValues(k.T, 20, info.Commits["clicks"][0].Offset)
+		e := told.only(k)
+		require.Equal(k.T, [2]int64{10, 15}, [2]int64{e.From, e.To})
+	})
 }
 
 // A broker that refuses a position which lies in the log is asked again, with a growing wait, and nothing is lost.

@@ -21,8 +21,8 @@ import (
 // is lost, and what follows depends on what the tables have counted. To read from the log's start is right where nothing
 // there has been counted: in a topic made anew, and above an offset that retention has passed, unless the tables'
 // checkpoint is newer than the offset and says otherwise. Where nobody can know, for want of an offset or because it lies
-// beyond the end, Run ends with an *policy.InputError, unless the input's policy says what to do. Whatever is done is told, with
-// the offsets that go unread. An input that the group has never read has no place to lose: it begins.
+// beyond the end, Run ends with a *policy.InputError, unless the input's policy says what to do. Whatever is done is told,
+// with the offsets that go unread. An input that the group has never read has no place to lose: it begins.
 type standing struct {
 	// committed is the next offset to read as the group has it, counted as the tables' checkpoint on this machine has it;
 	// with UnknownOffset for what is not there, and the zero topic where that is not known.

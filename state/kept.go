@@ -28,9 +28,9 @@ func (g *GroupDir) Stores(table string) ([]int32, error) {
 	return all, failed
 }
 
-// Stored reads the checkpoint of a store that is closed; false where it has none. A *DamageError is a store without one
+// StoredCheckpoint reads the checkpoint of a store that is closed; false where it has none. A *DamageError is a store without one
 // that can be read. While the store is open, here or in another process, the answer is an error.
-func (g *GroupDir) Stored(table string, partition int32) (Checkpoint, bool, error) {
+func (g *GroupDir) StoredCheckpoint(table string, partition int32) (Checkpoint, bool, error) {
 	return storedCheckpoint(Options{}.withDefaults(), g.StoreDir(table, partition))
 }
 
