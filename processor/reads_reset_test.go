@@ -28,6 +28,7 @@ var resets = map[string]func(k *streamtest.Kit, dead, live []string) (reset func
 		return func() {
 			require.NoError(k.T, k.Broker.DeleteTopic("customers"))
 			k.Topic("customers", 1, "cleanup.policy", "compact")
+			apart(k)
 			put(k, "other", live...)
 			put(k, "new", live...)
 		}
@@ -64,12 +65,19 @@ func truncated(rows ...string) func(k *streamtest.Kit, dead, live []string) func
 				}
 				return os.CopyFS(filepath.Join(dir, folder), os.DirFS(copied))
 			}))
+			apart(k)
 			require.NoError(k.T, k.Broker.MoveLeader("customers", 0, 1))
 			for _, row := range rows {
 				put(k, row, live...)
 			}
 		}
 	}
+}
+
+// apart gives the sales a broker of their own: what holds an answer about customers must not hold the input.
+func apart(k *streamtest.Kit) {
+	require.NoError(k.T, k.Broker.MoveLeader("sales", 0, 2))
+	require.NoError(k.T, k.Broker.MoveLeader("customers", 0, 0))
 }
 
 // trial is a reset of the customers under a running group, held at its two stages.
@@ -100,10 +108,11 @@ func try(t *testing.T, edge topology.Edge, script func(tr *trial)) {
 				k.Topic("sales", 1)
 				k.Topic("customers", 1, "cleanup.policy", "compact")
 				tr := &trial{k: k, dead: users(20)[:10], live: users(20)[10:], noticed: make(chan struct{}), reading: make(chan struct{})}
+				apart(k)
 				tr.reset = form(k, tr.dead, tr.live)
 				tr.start(t, edge)
 				script(tr)
-			}, devbroker.Dir(t.TempDir()), devbroker.Brokers(2))
+			}, devbroker.Dir(t.TempDir()), devbroker.Brokers(3))
 		})
 	}
 }
