@@ -312,6 +312,27 @@ func TestBeforeCommit_RebalanceInTheEffect(t *testing.T) {
 	})
 }
 
+// A crash between the effect and the commit: the records are handled again, and the effect with them.
+func TestBeforeCommit_CrashBeforeTheCommit(t *testing.T) {
+	streamtest.Run(t, func(k *streamtest.Kit) {
+		k.Topic("jobs", 1)
+		d := &database{}
+		g := writer(k.T, d)
+		i := k.Start(g)
+		held := k.Broker.Hold(devbroker.Produce, "notes")
+		require.NoError(k.T, k.Broker.Produce("jobs", 0, job("a", "0"), job("a", "1")))
+		<-held.Arrived()
+		require.Equal(k.T, []string{"a 0", "a 1"}, d.rows())
+		i.Crash()
+		held.Release()
+		require.Zero(k.T, committed(k, 0))
+		k.Start(g)
+		k.Settle(g)
+		require.Equal(k.T, []string{"a 0", "a 1", "a 0", "a 1"}, d.rows())
+		require.Equal(k.T, map[string]string{"a": "1"}, k.Fold("notes"))
+	})
+}
+
 func TestBeforeCommit_Faults(t *testing.T) {
 	ok := func(context.Context, []string) error { return nil }
 	twice := topology.NewEffect("twice", ok)

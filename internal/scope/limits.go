@@ -1,6 +1,7 @@
 package scope
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"time"
@@ -16,7 +17,10 @@ type Limits struct {
 	// Before and After bound a record's time by the present, in milliseconds; 0 is no bound.
 	Before, After int64
 
-	seen int64 // the present when last looked at: time only goes on
+	// What is known to fit, so that nearly all records need no closer look: rough sizes up to room, 0 before the first
+	// look, and times up to until, which only moves on. Where Before binds, every record needs one.
+	room  int
+	until int64
 }
 
 // latest is the last time that can be written, in milliseconds: what lies behind it does not fit into nanoseconds, and
@@ -25,6 +29,10 @@ const latest = math.MaxInt64 / int64(time.Millisecond)
 
 // NoTimestamp is Kafka's mark for a record without a time.
 const NoTimestamp = -1
+
+// fits tells of nearly all records that the topic takes them, by their rough size and their time. Of the others it does not
+// know.
+func (l *Limits) fits(size int, at int64) bool { return size <= l.room && at >= 0 && at <= l.until }
 
 // Check tells what a topic would refuse in a record.
 func (l *Limits) Check(topic string, e Emission) error {
@@ -35,13 +43,12 @@ func (l *Limits) Check(topic string, e Emission) error {
 	if l.Bytes > 0 && size > l.Bytes {
 		return &TooLargeError{Topic: topic, Key: e.Key, Size: size, Limit: l.Bytes}
 	}
-	return l.checkTime(topic, e)
-}
-
-func (l *Limits) checkTime(topic string, e Emission) error {
 	from, to := l.span(e.Timestamp)
 	if e.Timestamp < from || e.Timestamp > to {
 		return &TimestampError{Topic: topic, Key: e.Key, Timestamp: e.Timestamp, Earliest: from, Latest: to}
+	}
+	if l.Before == 0 {
+		l.room = cmp.Or(l.Bytes, math.MaxInt)
 	}
 	return nil
 }
@@ -54,16 +61,18 @@ func (l *Limits) Timely(at int64) bool {
 
 // span gives bounds that decide about a time.
 func (l *Limits) span(at int64) (from, to int64) {
-	to = latest
-	if l.Before > 0 || l.After > 0 && at > l.seen+l.After {
-		l.seen = time.Now().UnixMilli()
-		if l.Before > 0 {
-			from = max(from, l.seen-l.Before)
-		}
-		if l.After > 0 {
-			to = min(to, l.seen+l.After)
-		}
+	if l.Before == 0 && at >= 0 && at <= l.until {
+		return 0, l.until
 	}
+	now := time.Now().UnixMilli()
+	to = latest
+	if l.Before > 0 {
+		from = max(0, now-l.Before)
+	}
+	if l.After > 0 {
+		to = min(to, now+l.After)
+	}
+	l.until = to
 	return from, to
 }
 

@@ -128,8 +128,10 @@ func (o *Overlay[T]) Set(key []byte, v T, timestamp int64) error {
 		return err
 	}
 	o.scratch = data
-	if err := o.limits.Check(o.name, Emission{Key: r.key, Value: data, Timestamp: timestamp}); err != nil {
-		return err
+	if !o.limits.fits(len(key)+len(data)+recordOverhead, timestamp) {
+		if err := o.limits.Check(o.name, Emission{Key: r.key, Value: data, Timestamp: timestamp}); err != nil {
+			return err
+		}
 	}
 	if o.walks > 0 {
 		r.pending.data = nil
@@ -148,8 +150,10 @@ func (o *Overlay[T]) Delete(key []byte, timestamp int64) error {
 	if err != nil {
 		return err
 	}
-	if err := o.limits.Check(o.name, Emission{Key: r.key, Timestamp: timestamp}); err != nil {
-		return err
+	if !o.limits.fits(len(key)+recordOverhead, timestamp) {
+		if err := o.limits.Check(o.name, Emission{Key: r.key, Timestamp: timestamp}); err != nil {
+			return err
+		}
 	}
 	r.pending.data = r.pending.data[:0]
 	o.touch(r, false, timestamp)
