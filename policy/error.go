@@ -23,11 +23,11 @@ type ErrorPolicy struct{ of scope.ErrorPolicy }
 
 // The kinds of error by which a record cannot be handled, as observe.RecordError and dead letters tell them.
 const (
-	Decode    = "decode"    // the value cannot be decoded
-	Callback  = "callback"  // the callback returned an error
-	Panic     = "panic"     // the callback panicked
-	TooLarge  = "too large" // what the callback wrote is larger than its topic takes
-	Timestamp = "timestamp" // what the callback wrote has a time that its topic does not take
+	KindDecode    = "decode"    // the value cannot be decoded
+	KindCallback  = "callback"  // the callback returned an error
+	KindPanic     = "panic"     // the callback panicked
+	KindTooLarge  = "too large" // what the callback wrote is larger than its topic takes
+	KindTimestamp = "timestamp" // what the callback wrote has a time that its topic does not take
 )
 
 // OnError sets the policy of an Input, or with processor.Inputs that of the group.

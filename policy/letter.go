@@ -79,10 +79,9 @@ type Letter struct {
 	// Group is the group that could not handle it, after so many Attempts.
 	Group    string
 	Attempts int
-	// Kind is the kind of error: Decode, Callback, Panic, TooLarge or Timestamp. Error is its text and Stack that of a panic,
-	// both shortened.
+	// Kind is the kind of error, KindDecode and so on. Error is its text and Stack that of a panic, both shortened.
 	Kind, Error, Stack string
-	// Headers are the record's own.
+	// Headers are the record's own, not copied.
 	Headers []Header
 }
 

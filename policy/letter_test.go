@@ -22,7 +22,7 @@ func header(name, value string) policy.Header {
 
 func letter() policy.Letter {
 	return policy.Letter{Topic: "orders", Partition: 3, Offset: 42, Timestamp: time.UnixMilli(1_700_000_000_123), Group: "billing", Attempts: 5,
-		Kind: policy.Panic, Error: "panic: no", Stack: "goroutine 7", Headers: []policy.Header{header("a", "1"), {Key: []byte("null")}, header("a", "2")}}
+		Kind: policy.KindPanic, Error: "panic: no", Stack: "goroutine 7", Headers: []policy.Header{header("a", "1"), {Key: []byte("null")}, header("a", "2")}}
 }
 
 func TestLetter_RoundTrip(t *testing.T) {

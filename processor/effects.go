@@ -24,7 +24,11 @@ func (e *EffectError) Error() string {
 	for _, topic := range slices.Sorted(maps.Keys(e.Records)) {
 		spans = append(spans, fmt.Sprintf("%s/%d [%d, %d)", topic, e.Task, e.Records[topic][0], e.Records[topic][1]))
 	}
-	return fmt.Sprintf("processor: group %s: effect %s: records %s are not committed: %v", e.Group, e.Effect, strings.Join(spans, ", "), e.Cause)
+	what := "what a visit wrote is"
+	if len(spans) > 0 {
+		what = "records " + strings.Join(spans, ", ") + " are"
+	}
+	return fmt.Sprintf("processor: group %s: task %d: effect %s: %s not committed: %v", e.Group, e.Task, e.Effect, what, e.Cause)
 }
 
 // Unwrap gives the cause.
@@ -45,11 +49,7 @@ func (t *task) effects() error {
 		if do == nil {
 			continue
 		}
-		err := guarded(func() error { return do(t.frame.Context) })
-		if over := t.over(); over != nil {
-			return over
-		}
-		if err != nil {
+		if err := protect(func() error { return do(t.frame.Context) }); err != nil {
 			return &EffectError{Group: t.env.group.Name, Task: t.partition, Effect: t.env.group.Effects[i].Name, Records: t.unsealed(), Cause: err}
 		}
 	}

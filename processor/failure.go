@@ -27,15 +27,17 @@ func (f *failure) wait(in *input, d time.Duration, wake chan struct{}) {
 	f.alarm = time.AfterFunc(d, func() { notify(wake) })
 }
 
-// due gives the input whose record has waited long enough, nil before that.
+// due gives the input whose record has waited long enough, nil before that. It goes on being the one until its record is
+// passed: the task may have to turn to something else first.
 func (f *failure) due() *input {
 	if time.Now().Before(f.until) {
 		return nil
 	}
-	in := f.in
-	f.in = nil
-	return in
+	return f.in
 }
+
+// passed ends it: the record was handled, or is not tried again.
+func (f *failure) passed() { f.attempts, f.in = 0, nil }
 
 // forget ends the wait.
 func (f *failure) forget() {
@@ -113,15 +115,15 @@ func (t *task) over() error {
 func kindOf(err error) string {
 	switch {
 	case is[*PanicError](err):
-		return policy.Panic
+		return policy.KindPanic
 	case is[*topology.DecodeError](err):
-		return policy.Decode
+		return policy.KindDecode
 	case is[*topology.TooLargeError](err):
-		return policy.TooLarge
+		return policy.KindTooLarge
 	case is[*topology.TimestampError](err):
-		return policy.Timestamp
+		return policy.KindTimestamp
 	}
-	return policy.Callback
+	return policy.KindCallback
 }
 
 func is[E error](err error) bool {

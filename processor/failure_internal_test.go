@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -75,4 +76,43 @@ func TestTrouble_IsNoMatterOfTheVisit(t *testing.T) {
 	require.ErrorIs(t, err, errDisk)
 	require.Empty(t, task.walks.through)
 	require.NoError(t, v.ctx.Err(), "not given up because of a row")
+}
+
+// Something may want the task's attention at the very moment when the wait is over. The record is still the next one then,
+// though another input has an older one by now, and its attempts go on being counted.
+func TestRetry_TheWaitingRecordStaysTheNext(t *testing.T) {
+	task, in := countingTask(t, 2)
+	_, other := countingTask(t, 1)
+	other.chunk.Records[0].Timestamp = -1
+	task.inputs = []*input{in, other}
+	in.onError = &scope.ErrorPolicy{Backoff: &scope.Backoff{Attempts: 3, First: time.Nanosecond, Max: time.Nanosecond}}
+	call, calls := in.call, 0
+	in.call = func(f *scope.Frame) error {
+		if calls++; calls < 3 {
+			return errors.New("no")
+		}
+		return call(f)
+	}
+	passed, err := task.handle(in)
+	require.NoError(t, err)
+	require.False(t, passed)
+	task.failed.until = time.Now()
+	task.attention.Store(true)
+	busy, err := task.step(t.Context())
+	require.NoError(t, err)
+	require.True(t, busy)
+	require.Equal(t, 1, calls, "turned to what wanted attention")
+	task.attention.Store(false)
+	picked, err := task.pick(t.Context())
+	require.NoError(t, err)
+	require.Same(t, in, picked)
+	_, err = task.handle(in)
+	require.NoError(t, err)
+	require.Equal(t, 2, task.failed.attempts)
+	passed, err = task.handle(in)
+	require.NoError(t, err)
+	require.True(t, passed)
+	picked, err = task.pick(t.Context())
+	require.NoError(t, err)
+	require.Same(t, other, picked)
 }

@@ -86,7 +86,7 @@ func (b *filling) tell(log *slog.Logger) *policy.EmitError {
 			d.Err = err
 			failed--
 		}
-		if panicked := guarded(func() error { told(d); return nil }); panicked != nil {
+		if panicked := protect(func() error { told(d); return nil }); panicked != nil {
 			log.Error("a WithResult has panicked", "topic", b.Topic, "partition", b.Partition, "error", panicked)
 		}
 	}

@@ -66,7 +66,7 @@ func (f *follower) start(g *worker.Group) {
 		defer close(f.done)
 		ctx, cancel := until(ctx, f.life)
 		defer cancel()
-		if err := guarded(func() error { return f.run(ctx) }); err != nil && ctx.Err() == nil {
+		if err := protect(func() error { return f.run(ctx) }); err != nil && ctx.Err() == nil {
 			f.err = fmt.Errorf("processor: group %s: follow table %s/%d: %w", f.at.Group, f.at.Topic, f.at.Partition, err)
 			f.env.fail(f.err)
 		}

@@ -57,7 +57,8 @@ func (e *environment) newLetterBox(task int32) letterBox {
 	return b
 }
 
-// put adds a record that could not be handled. The letter's headers become no larger than the topic takes.
+// put adds a record that could not be handled, with bytes of its own: a slice of what was fetched would keep all of it. The
+// letter's headers become no larger than the topic takes.
 func (b *letterBox) put(topic string, r *state.Record, l *policy.Letter, cause error) error {
 	to := b.topics[topic]
 	out := kafka.OutRecord{Key: cloneBytes(r.Key), Value: cloneBytes(r.Value), Timestamp: r.Timestamp}

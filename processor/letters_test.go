@@ -253,7 +253,7 @@ func TestDeadLetter_TooLargeForItsTopic(t *testing.T) {
 				require.Len(k.T, dead, 1)
 				require.Len(k.T, dead[0].Value, c.value)
 				l := letterOf(k.T, dead[0])
-				require.Equal(k.T, policy.Panic, l.Kind)
+				require.Equal(k.T, policy.KindPanic, l.Kind)
 				require.Equal(k.T, c.error, strings.HasSuffix(l.Error, text))
 				require.Equal(k.T, c.stack, l.Stack != "")
 				require.True(k.T, strings.HasPrefix(l.Error, "panic: why why"))

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -164,7 +163,7 @@ func (e *environment) run(ctx context.Context, p *Processor) error {
 	defer p.enter(observe.StateStopped, nil)
 	part := func(name string, run func(context.Context) error) {
 		parts.Go(name, func(ctx context.Context) error {
-			if err := guarded(func() error { return run(ctx) }); err != nil && ctx.Err() == nil {
+			if err := protect(func() error { return run(ctx) }); err != nil && ctx.Err() == nil {
 				e.fail(fmt.Errorf("%s: %w", name, err))
 			}
 			return nil
@@ -187,17 +186,6 @@ func (e *environment) run(ctx context.Context, p *Processor) error {
 		return errors.Join(e.endedBy(failure), panicked)
 	}
 	return e.endedBy(cmp.Or(failure, err))
-}
-
-// guarded makes a panic an error with its stack: that of a user's func, and a defect of ours, which ends the run, since the
-// other goroutines would wait for what never comes.
-func guarded(run func() error) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = &PanicError{Value: v, Stack: debug.Stack()}
-		}
-	}()
-	return run()
 }
 
 // enter notes what Run is at. ts are the tasks while it runs.

@@ -20,7 +20,11 @@ type RecordError struct {
 }
 
 func (e *RecordError) Error() string {
-	return fmt.Sprintf("processor: group %s: record %s/%d@%d, key %.64q: %v", e.Group, e.Topic, e.Partition, e.Offset, e.Key, e.Cause)
+	tried := ""
+	if e.Attempts > 1 {
+		tried = fmt.Sprintf(", tried %d times", e.Attempts)
+	}
+	return fmt.Sprintf("processor: group %s: record %s/%d@%d, key %.64q%s: %v", e.Group, e.Topic, e.Partition, e.Offset, e.Key, tried, e.Cause)
 }
 
 // Unwrap gives the cause.
@@ -34,7 +38,8 @@ type PanicError struct {
 
 func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v\n%s", e.Value, e.Stack) }
 
-// protect calls the user's code; a panic becomes an error with its stack.
+// protect makes a panic an error with its stack: that of the user's code, and a defect of ours, which ends the run, since
+// the other goroutines would wait for what never comes.
 func protect(call func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {

@@ -89,7 +89,7 @@ func newTask(env *environment, partition int32) *task {
 func (t *task) run(ctx context.Context, before <-chan struct{}) {
 	ctx, cancel := until(ctx, t.lease)
 	defer cancel()
-	err := guarded(func() error { return t.live(ctx, before) })
+	err := protect(func() error { return t.live(ctx, before) })
 	t.state.Store(taskClosing)
 	for _, in := range t.inputs {
 		in.cursor.Close()
@@ -271,7 +271,9 @@ func (t *task) handle(in *input) (passed bool, err error) {
 			return false, err
 		}
 	}
-	t.failed.attempts = 0
+	if t.failed.attempts > 0 {
+		t.failed.passed()
+	}
 	in.done()
 	if !t.worked.Load() {
 		t.worked.Store(true)

@@ -62,7 +62,7 @@ func replay() (*topology.Group, error) {
 		if err != nil {
 			return err
 		}
-		if letter.Kind == policy.Decode {
+		if letter.Kind == policy.KindDecode {
 			fmt.Printf("left out: %s: %s\n", ctx.Key(), value)
 			return nil
 		}
