@@ -18,7 +18,8 @@ type Batching struct {
 	// Buffer bounds the memory of the records that Kafka does not have yet, 8 MiB by default. Emit waits where it is
 	// full. A record greater than all of it is taken when there is nothing else.
 	Buffer int
-	// Delivery is how long the sending of a record is tried, 2 minutes by default. It is then given up, and told.
+	// Delivery is how long the sending of a record is tried, 2 minutes by default. It is then given up, and told. Meanwhile a
+	// partition that takes nothing holds up the others.
 	Delivery time.Duration
 }
 

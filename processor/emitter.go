@@ -22,7 +22,7 @@ type Emitter[T any] struct {
 	stream *topology.Stream[T]
 	box    *outbox
 	at     time.Time // zero: the present
-	to     int32     // negative: by the key
+	to     *int32    // nil: by the key
 	told   func(observe.Delivery)
 }
 
@@ -40,7 +40,7 @@ func NewEmitter[T any](stream *topology.Stream[T], options ...Option) (*Emitter[
 	if err != nil {
 		return nil, err
 	}
-	return &Emitter[T]{stream: stream, box: newOutbox(stream.Spec(), conf, client, done), to: -1}, nil
+	return &Emitter[T]{stream: stream, box: newOutbox(stream.Spec(), conf, client, done)}, nil
 }
 
 // errEmitterClosed is what an Emitter returns after Close.
@@ -63,7 +63,7 @@ func (e *Emitter[T]) WithTimestamp(at time.Time) *Emitter[T] {
 // WithPartition gives an Emitter whose records go to one partition, whatever their key. It shares everything else with e.
 func (e *Emitter[T]) WithPartition(partition int32) *Emitter[T] {
 	with := *e
-	with.to = max(partition, 0)
+	with.to = &partition
 	return &with
 }
 
@@ -85,7 +85,8 @@ func (e *Emitter[T]) Emit(ctx context.Context, key string, value T, headers ...t
 	return e.value(ctx, parcel{key: key, headers: headers}, value)
 }
 
-// EmitNullKey is Emit of a record with a null key. Without WithPartition such records go to all partitions in turn.
+// EmitNullKey is Emit of a record with a null key, which a compacted topic does not take. Without WithPartition such
+// records go to all partitions in turn.
 func (e *Emitter[T]) EmitNullKey(ctx context.Context, value T, headers ...topology.Header) error {
 	return e.value(ctx, parcel{nullKey: true, headers: headers}, value)
 }

@@ -151,9 +151,17 @@ func TestEmitter_TimesPartitionsAndNulls(t *testing.T) {
 			require.GreaterOrEqual(k.T, b.End, int64(10))
 		}
 
+		k.Topic("table", 1, "cleanup.policy", "compact")
+		table, err := processor.NewEmitter(topology.NewStream("table", codec.String), k.Options("emitter")...)
+		require.NoError(k.T, err)
+		require.ErrorContains(k.T, table.EmitNullKey(ctx, "v"), "takes no null key")
+		require.NoError(k.T, table.EmitSync(ctx, "", "v"))
+		require.NoError(k.T, table.Close(ctx))
+
 		var wrong *topology.TimestampError
 		require.ErrorAs(k.T, e.WithTimestamp(time.Unix(-1, 0)).Emit(ctx, "k", "v"), &wrong)
 		require.ErrorContains(k.T, e.WithPartition(3).Emit(ctx, "k", "v"), "there is no partition 3 of 3")
+		require.ErrorContains(k.T, e.WithPartition(-1).Emit(ctx, "k", "v"), "there is no partition -1 of 3")
 		require.NoError(k.T, e.Close(ctx))
 		require.Len(k.T, k.Records("wire"), 34, "what was refused is not there")
 	})

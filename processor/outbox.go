@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -49,9 +50,12 @@ type outbox struct {
 	closing atomic.Bool
 	gone    chan struct{} // closed
 	kick    chan struct{} // the sender looks again
+	broken  chan struct{} // the sender has panicked: a defect, written to defect
+	defect  error
 
 	mu       sync.Mutex // guards what follows
 	limits   scope.Limits
+	keyed    bool // a compacted topic: Kafka refuses a null key, and with it all that is sent together
 	pending  map[int32]*filling
 	gathered int // bytes in pending
 	oldest   time.Time
@@ -80,7 +84,7 @@ type parcel struct {
 	value   []byte
 	headers []scope.Header
 	at      time.Time
-	to      int32
+	to      *int32 // nil: by the key
 	told    func(observe.Delivery)
 	out     kafka.OutRecord
 	size    int
@@ -89,7 +93,7 @@ type parcel struct {
 func newOutbox(topic scope.Topic, conf config, client *Client, done func()) *outbox {
 	o := &outbox{topic: topic, conf: conf, batching: conf.batching, client: client, done: done,
 		scratch: sync.Pool{New: func() any { return new([]byte) }}, room: semaphore.NewWeighted(int64(conf.batching.Buffer)),
-		starting: make(chan struct{}, 1), gone: make(chan struct{}), kick: make(chan struct{}, 1),
+		starting: make(chan struct{}, 1), gone: make(chan struct{}), kick: make(chan struct{}, 1), broken: make(chan struct{}),
 		pending: map[int32]*filling{}, changed: make(chan struct{}), failed: map[int32]*policy.EmitError{}}
 	o.life, o.end = context.WithCancelCause(context.Background())
 	return o
@@ -171,10 +175,12 @@ func (o *outbox) pack() {
 func (o *outbox) place(p *parcel) (int32, error) {
 	n := o.partitions.Load()
 	switch {
-	case p.to >= n:
-		return 0, fmt.Errorf("processor: emit to %s: there is no partition %d of %d", o.topic.Name, p.to, n)
-	case p.to >= 0:
-		return p.to, nil
+	case p.nullKey && o.keyed:
+		return 0, fmt.Errorf("processor: emit to %s: a compacted topic takes no null key", o.topic.Name)
+	case p.to != nil && (*p.to < 0 || *p.to >= n):
+		return 0, fmt.Errorf("processor: emit to %s: there is no partition %d of %d", o.topic.Name, *p.to, n)
+	case p.to != nil:
+		return *p.to, nil
 	case p.nullKey:
 		o.turn = (o.turn + 1) % n
 		return o.turn, nil
@@ -206,8 +212,16 @@ func (o *outbox) hurry() {
 	notify(o.kick)
 }
 
+// work runs the sender. Who flushes must not wait for one that has panicked.
+func (o *outbox) work(context.Context) error {
+	if o.defect = protect(o.run); o.defect != nil {
+		close(o.broken)
+	}
+	return o.defect
+}
+
 // run is the sender: it sends whatever is due, until its life ends.
-func (o *outbox) run(context.Context) error {
+func (o *outbox) run() error {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
@@ -350,6 +364,8 @@ func (o *outbox) flush(ctx context.Context) error {
 		o.mu.Unlock()
 		select {
 		case <-changed:
+		case <-o.broken:
+			return o.defect
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -419,7 +435,7 @@ func (o *outbox) connect(ctx context.Context) error {
 	o.looked = time.Now()
 	o.partitions.Store(partitions)
 	o.sender = worker.New(o.life)
-	o.sender.Go("sender", o.run)
+	o.sender.Go("sender", o.work)
 	return nil
 }
 
@@ -452,6 +468,7 @@ func (o *outbox) lookUp(ctx context.Context) (int32, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.limits = scope.Limits{Bytes: l.RecordBytes, Size: sizeOf, Before: l.Before, After: l.After}
+	o.keyed = strings.Contains(configs[name]["cleanup.policy"], "compact")
 	return int32(len(topics[name].Partitions)), nil
 }
 

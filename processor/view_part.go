@@ -78,7 +78,8 @@ func (p *part) heard(asked time.Time, end int64) {
 	p.shown()
 }
 
-// shown looks whether the store shows the newest end heard of. While it is rebuilt its position is of what nobody reads.
+// shown looks whether the store shows the newest end heard of. While it is in doubt it shows what was before; while it is
+// rebuilt its position is of what nobody reads.
 func (p *part) shown() {
 	cp, ok := p.store.Checkpoint()
 	if _, stale := p.store.Stale(); stale || !ok {
@@ -86,7 +87,7 @@ func (p *part) shown() {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.end != state.UnknownOffset && cp.Position >= p.end {
+	if p.doubt == "" && p.end != state.UnknownOffset && cp.Position >= p.end {
 		p.note(p.asked)
 	}
 }
@@ -151,12 +152,13 @@ type listened struct {
 	await func(context.Context) error // waits until the topic is there; nil: a topic that is missing ends the view
 }
 
-// Bounds implements state.Log.
+// Bounds implements state.Log. The end of another log, or of one that was cut off, says nothing of how current the store is.
 func (l *listened) Bounds(ctx context.Context) (state.Bounds, error) {
 	for {
+		before, _ := l.part.store.Checkpoint()
 		asked := time.Now()
 		b, err := l.Log.Bounds(ctx)
-		if err == nil {
+		if err == nil && b.TopicID == before.TopicID && b.End >= before.Position {
 			l.part.heard(asked, b.End)
 		}
 		if l.await == nil || !is[*state.TopicMissingError](err) {
