@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/IBM/sarama"
 
@@ -31,9 +32,11 @@ type Offset struct {
 // lost connection) is tried again until ctx ends, for the partitions not confirmed yet.
 //
 // errors.Is matches ErrIllegalGeneration, ErrRebalanceInProgress, ErrUnknownMember and ErrFencedInstance, which come
-// back at once: the caller knows whether its claim still lives. No offsets, no request.
+// back at once: the caller knows whether its claim still lives. A topic that brokers do not know for 5 s is a
+// *state.TopicMissingError; what was to be committed of others is. No offsets, no request.
 func (c *Client) CommitOffsets(ctx context.Context, group string, m Member, offsets map[string]map[int32]Offset) error {
 	todo := newCommit(offsets)
+	var gone absence
 	return retry(ctx, func() error {
 		if len(todo) == 0 {
 			return nil
@@ -50,9 +53,17 @@ func (c *Client) CommitOffsets(ctx context.Context, group string, m Member, offs
 		if moved(err) {
 			c.forgetCoordinator(group)
 		}
+		if e, ok := errors.AsType[*Error](err); !ok || e.Code != int16(sarama.ErrUnknownTopicOrPartition) {
+			gone = absence{}
+		} else if gone.confirmed(time.Now(), absenceTimes, goneTime) {
+			return &state.TopicMissingError{Topic: e.Topic}
+		}
 		return err
 	})
 }
+
+// goneTime is how long a topic with committed offsets may be unknown to the coordinator.
+const goneTime = 5 * time.Second
 
 // commit is what is not confirmed yet.
 type commit map[laneKey]Offset

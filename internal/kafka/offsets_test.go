@@ -131,3 +131,19 @@ func TestCommitOffsetsOwnership(t *testing.T) {
 		require.Error(t, err, "nobody is a member of a group nobody joined")
 	})
 }
+
+// TestCommitOffsetsOfATopicThatIsGone: it is named, and the offsets of the others are committed.
+func TestCommitOffsetsOfATopicThatIsGone(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b := newBench(t, devbroker.Virtual())
+		require.NoError(t, b.broker.CreateTopic("gone", 1, nil))
+		b.broker.Fail(devbroker.Fault{Request: devbroker.OffsetCommit, Topic: "gone", Err: devbroker.UnknownTopic, Count: -1})
+		start := time.Now()
+		err := b.client.CommitOffsets(t.Context(), "g", outside, map[string]map[int32]kafka.Offset{"t": {0: {Position: 3}}, "gone": {0: {Position: 4}}})
+		require.Equal(t, &state.TopicMissingError{Topic: "gone"}, err)
+		require.WithinRange(t, time.Now(), start.Add(5*time.Second), start.Add(7*time.Second))
+		got, err := b.client.CommittedOffsets(t.Context(), "g", map[string][]int32{"t": {0}})
+		require.NoError(t, err)
+		require.Equal(t, int64(3), got["t"][0].Position)
+	})
+}
