@@ -120,6 +120,32 @@ func TestChanges(t *testing.T) {
 		settle()
 		require.Equal(p.t, 3, p.count("sweep"))
 	})
+	// rewritten writes every row again and removes the old ones; at the next fetch the follower hears of it by answer alone.
+	rewritten := func(b *bench, answer func(position int64) state.Records) {
+		b.log.OnFetch(func(position int64, _ state.Records, _ error) (state.Records, error) {
+			b.log.OnFetch(nil)
+			for i := range 5 {
+				b.log.Put(fmt.Sprint("k", i), "again")
+			}
+			b.log.DeleteRecords(position)
+			return answer(position), nil
+		})
+		b.log.Put("k0", "wakes it")
+	}
+	followed(t, "R59_SweptInAnEmptyAnswer", func(b *bench, p *picture, settle func()) {
+		rewritten(b, func(at int64) state.Records {
+			return state.Records{Position: at, Next: at, LogStart: at, Stable: b.log.End(), End: b.log.End()}
+		})
+		settle()
+		require.Zero(p.t, p.count("sweep"), "a row that was there all the time is never absent")
+	})
+	followed(t, "R59_SweptUnderANewLeader", func(b *bench, p *picture, settle func()) {
+		rewritten(b, func(at int64) state.Records {
+			return state.Records{Position: at, Next: at + 1, FirstEpoch: 50, LastEpoch: 50, LogStart: at, Stable: b.log.End(), End: b.log.End()}
+		})
+		settle()
+		require.Zero(p.t, p.count("sweep"))
+	})
 	followed(t, "R70_RebuildTellsTheDifference", func(b *bench, p *picture, settle func()) {
 		b.log.OnFetch(func(position int64, _ state.Records, _ error) (state.Records, error) {
 			b.log.OnFetch(nil)

@@ -52,7 +52,7 @@ func (r *restorer) validate(rs Records) error {
 // onNothing waits: for records while following, for an open transaction to end before that (R12). It lists again now
 // and then, and gives up when nothing has moved for longer than a transaction can live (R13).
 func (r *restorer) onNothing(now time.Time, rs Records) command {
-	r.sweep = max(r.sweep, rs.LogStart)
+	r.startRises(rs.LogStart, rs.Stable)
 	if r.cp.Position >= r.end {
 		if r.stampAtDue(now, rs.End) {
 			return command{kind: cmdApply, cp: r.cp, flush: true}
@@ -107,7 +107,7 @@ func (r *restorer) resetPlan(cause string) *Plan {
 func (r *restorer) take(now time.Time, rs Records) {
 	r.waiting, r.resets = time.Time{}, 0
 	r.cp.Position = rs.Next
-	r.sweep = max(r.sweep, rs.LogStart)
+	r.startRises(rs.LogStart, rs.Stable)
 	if rs.LastEpoch >= 0 {
 		r.epoch = rs.LastEpoch
 	}

@@ -38,6 +38,7 @@ type restorer struct {
 	epoch      int32 // of the newest batch seen
 	leader     int32 // newest leader epoch under which the log was checked
 	sweep      int64 // rows below it are still to be removed
+	sweepAt    int64 // but not before this position: what was stable when the start was heard of
 	rebuilding bool
 	unproven   bool
 	reached    bool
@@ -224,7 +225,7 @@ func (r *restorer) begin(p Plan) command {
 // proceed goes on where the store stands.
 func (r *restorer) proceed(now time.Time, p Plan) command {
 	first := r.plan.Decision == 0
-	r.sweep = max(r.sweep, p.Sweep)
+	r.startRises(p.Sweep, r.bounds.Stable)
 	r.end = r.bounds.End
 	if r.reached {
 		r.end = r.cp.Position
@@ -266,6 +267,14 @@ func (r *restorer) adopt(b Bounds) {
 	r.cp.Partition = r.partition
 }
 
+// startRises hears of a log start, when so much of the log was stable. A row below it may have been written again since
+// then: to sweep before that is applied would show an absent row that never was.
+func (r *restorer) startRises(start, stable int64) {
+	if start > r.sweep {
+		r.sweep, r.sweepAt = start, stable
+	}
+}
+
 // onDone follows up what was carried out.
 func (r *restorer) onDone(now time.Time) command {
 	switch r.doing.kind {
@@ -282,7 +291,7 @@ func (r *restorer) onDone(now time.Time) command {
 func (r *restorer) goOn(now time.Time) command {
 	atEnd := r.cp.Position >= r.end
 	switch {
-	case r.sweep > r.cp.LogStart && (atEnd || !r.rebuilding):
+	case r.sweep > r.cp.LogStart && (atEnd && !r.reached || !r.rebuilding && r.cp.Position >= r.sweepAt):
 		return command{kind: cmdSweep, below: r.sweep}
 	case atEnd && !r.reached && r.doing.kind != cmdApply && r.stampAt(now, r.listAsked, r.listEnd):
 		return command{kind: cmdApply, cp: r.cp, flush: true}
