@@ -264,6 +264,20 @@ const forEver = 365 * 24 * time.Hour
 // goneAfter is how long a topic that was there at the start may be unknown to the brokers before the run ends for it.
 const goneAfter = 5 * time.Second
 
+// every takes a turn each interval until ctx ends.
+func every(ctx context.Context, interval time.Duration, turn func()) {
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			turn()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 func pause(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()

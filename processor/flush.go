@@ -72,20 +72,14 @@ func (f *flusher) cell(ctx context.Context, c *cell) error {
 // current: tombstones that went since then are no matter of theirs. It has a goroutine of its own, since a broker that is
 // away must not hold up the flushes of tables that others lead.
 func (f *flusher) restamps(ctx context.Context) error {
-	ticker := time.NewTicker(f.env.conf.flushInterval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return nil
-		}
+	every(ctx, f.env.conf.flushInterval, func() {
 		for _, t := range f.env.tasks.all() {
 			if t.state.Load() == taskRunning {
 				f.restamp(ctx, t)
 			}
 		}
-	}
+	})
+	return nil
 }
 
 // restamp asks about a task's tables. Trouble is left to the next turn.

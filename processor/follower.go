@@ -81,7 +81,7 @@ func (f *follower) run(ctx context.Context) error {
 		return nil
 	}
 	o := f.env.conf.restoreOptions(f.at)
-	o.Observer = f.meter.observer().Tee(f.doubts()).Tee(o.Observer).Tee(f.relief(slot.end))
+	o.Observer = f.meter.observer().Tee(doubts(f.doubt)).Tee(o.Observer).Tee(f.relief(slot.end))
 	store, err := state.Open(f.env.dir.StoreDir(f.at.Topic, f.at.Partition), state.Options{Logger: f.log, Observer: o.Observer})
 	if err != nil {
 		return err
@@ -99,23 +99,25 @@ func (f *follower) run(ctx context.Context) error {
 	return state.Follow(ctx, store, slot, o)
 }
 
-// doubts notes that the follower becomes stale.
-func (f *follower) doubts() state.Observer {
-	doubt := func(cause string) {
-		if !isClosed(f.ready) || f.stale.Load() != nil {
-			return
-		}
-		f.stale.Store(&episode{cause: cause})
-		if f.holds() {
-			f.log.Warn("records wait until the joined table is current again", "cause", cause)
-		}
-		f.changed()
+// doubt notes that the follower becomes stale.
+func (f *follower) doubt(cause string) {
+	if !isClosed(f.ready) || f.stale.Load() != nil {
+		return
 	}
+	f.stale.Store(&episode{cause: cause})
+	if f.holds() {
+		f.log.Warn("records wait until the joined table is current again", "cause", cause)
+	}
+	f.changed()
+}
+
+// doubts tells, with the cause and before anything is rebuilt, that a store may not be what the log is.
+func doubts(tell func(cause string)) state.Observer {
 	return state.Observer{
-		Reset: func(err error) { doubt(err.Error()) },
+		Reset: func(err error) { tell(err.Error()) },
 		Planned: func(p state.Plan) {
 			if p.Decision == state.Rebuild {
-				doubt(p.Cause)
+				tell(p.Cause)
 			}
 		},
 	}

@@ -54,22 +54,16 @@ func (k *keeper) run(ctx context.Context) error {
 	if k.env.dir == nil || len(taskTables(k.env.group)) == 0 {
 		return nil
 	}
-	ticker := time.NewTicker(keepCheck)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return nil
-		}
+	every(ctx, keepCheck, func() {
 		if _, in := k.env.member.Current(); !in {
 			clear(k.away) // nobody knows now whose the partitions are
-			continue
+			return
 		}
 		for _, table := range taskTables(k.env.group) {
 			k.look(table)
 		}
-	}
+	})
+	return nil
 }
 
 // look goes over the stores of one table.

@@ -82,19 +82,13 @@ func (tr *trimmer) run(ctx context.Context) error {
 	if !slices.ContainsFunc(tr.env.group.Inputs, func(in scope.Input) bool { return in.Loop }) {
 		return nil
 	}
-	ticker := time.NewTicker(trimInterval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return nil
-		}
+	every(ctx, trimInterval, func() {
 		due := tr.due()
 		for _, loop := range slices.Sorted(maps.Keys(due)) {
 			tr.say(ctx, loop, tr.trim(ctx, loop, due[loop]))
 		}
-	}
+	})
+	return nil
 }
 
 // due gives, by loop and partition, the inputs that have moved on since they were trimmed.

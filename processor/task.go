@@ -380,11 +380,4 @@ func (t *task) dismiss() {
 	t.once.Do(func() { close(t.gone) })
 }
 
-func (t *task) hasEnded() bool {
-	select {
-	case <-t.ended:
-		return true
-	default:
-		return false
-	}
-}
+func (t *task) hasEnded() bool { return isClosed(t.ended) }

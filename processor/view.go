@@ -187,7 +187,7 @@ func (v *View[T]) partition(ctx context.Context, client *kafka.Client, p *part) 
 	m.watch(p.store, cursor)
 	o := v.conf.restoreOptions(v.place(p.number))
 	o.Changed = v.changed(p.number)
-	o.Observer = p.doubts().Tee(m.observer()).Tee(o.Observer).Tee(state.Observer{Ready: func(state.Outcome) {
+	o.Observer = doubts(p.setDoubt).Tee(m.observer()).Tee(o.Observer).Tee(state.Observer{Ready: func(state.Outcome) {
 		if p.ready() && v.behind.Add(-1) == 0 {
 			close(v.ready)
 		}

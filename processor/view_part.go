@@ -49,18 +49,6 @@ func (p *part) ready() (first bool) {
 	return first
 }
 
-// doubts hears that the store may not be what the log is, before anything is rebuilt.
-func (p *part) doubts() state.Observer {
-	return state.Observer{
-		Reset: func(err error) { p.setDoubt(err.Error()) },
-		Planned: func(plan state.Plan) {
-			if plan.Decision == state.Rebuild {
-				p.setDoubt(plan.Cause)
-			}
-		},
-	}
-}
-
 func (p *part) setDoubt(cause string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
