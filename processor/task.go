@@ -37,6 +37,7 @@ type task struct {
 	partition int32
 	env       *environment
 	log       *slog.Logger
+	again     int // restarts in a row, without a commit in between; once it runs, the committer's
 
 	lease    context.Context // ends when the partition is lost: nothing of the task may be written any more
 	endLease context.CancelCauseFunc
@@ -136,6 +137,9 @@ func (t *task) live(ctx context.Context, before <-chan struct{}) error {
 	if err := t.takeOver(starting, before); err != nil {
 		return err
 	}
+	if rest := restOf(t.again); rest > 0 && !pause(starting, rest) {
+		return context.Cause(starting)
+	}
 	t.state.Store(taskRestoring)
 	if err := t.prepare(ctx, starting); err != nil {
 		return err
@@ -161,6 +165,20 @@ func (t *task) takeOver(ctx context.Context, before <-chan struct{}) error {
 		return context.Cause(ctx)
 	}
 }
+
+// restOf is how long a task waits before it starts again. One whose commits fail each time, since a broker answers so that
+// nobody knows what became of them, would else start as often as commits are made.
+func restOf(again int) time.Duration {
+	if again < 2 {
+		return 0
+	}
+	return min(leastRest<<min(again-2, 10), mostRest)
+}
+
+const (
+	leastRest = 100 * time.Millisecond
+	mostRest  = 10 * time.Second
+)
 
 // loop handles records until it is told to stop.
 func (t *task) loop(ctx context.Context) error {
@@ -352,6 +370,7 @@ func (t *task) seal() error {
 
 // settled tells the task that its sealed layer is in Kafka.
 func (t *task) settled() {
+	t.again = 0
 	t.unsettled.Store(false)
 	t.nudge()
 }

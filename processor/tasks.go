@@ -54,7 +54,7 @@ func (ts *tasks) get(partition int32) *task {
 func (ts *tasks) Assigned(_ context.Context, _ kafka.Member, added []int32) {
 	ts.mu.Lock()
 	for _, p := range added {
-		ts.start(p)
+		ts.start(p, 0)
 	}
 	ts.mu.Unlock()
 	ts.joined()
@@ -76,10 +76,11 @@ func (ts *tasks) onEvent(e kafka.MemberEvent) {
 	}
 }
 
-// start starts a task behind the last one of its partition. mu is held.
-func (ts *tasks) start(partition int32) {
+// start starts a task behind the last one of its partition. again is how often it had to be restarted in a row. mu is held.
+func (ts *tasks) start(partition int32, again int) {
 	before := ts.before(partition)
 	t := newTask(ts.env, partition)
+	t.again = again
 	ts.live[partition], ts.last[partition], ts.open[t] = t, t, true
 	ts.workers.Go("task", func(ctx context.Context) error {
 		t.run(ctx, before)
@@ -178,7 +179,8 @@ func (ts *tasks) Lost(list []int32) {
 // Generation lets commits go on under a new generation.
 func (ts *tasks) Generation(kafka.Member) { ts.env.commit.kickNow() }
 
-// restart drops a task and starts it again from its checkpoint, unless the partition was given away meanwhile.
+// restart drops a task and starts it again from its checkpoint, unless the partition was given away meanwhile. The committer
+// calls it.
 func (ts *tasks) restart(t *task, cause error) {
 	if ts.replace(t) {
 		observe.Tell(ts.env.conf.observe.Rebalance, observe.Rebalance{Group: ts.env.group.Name, Generation: -1,
@@ -194,7 +196,7 @@ func (ts *tasks) replace(t *task) bool {
 	if ts.stopped || ts.live[t.partition] != t {
 		return false
 	}
-	ts.start(t.partition)
+	ts.start(t.partition, t.again+1)
 	return true
 }
 
