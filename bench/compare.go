@@ -34,7 +34,25 @@ type bench struct {
 }
 
 // compare measures everything and shows the figures.
-func compare(ctx context.Context, c config, out io.Writer) (err error) {
+func compare(ctx context.Context, c config, out io.Writer) error {
+	return c.with(ctx, out, func(b *bench) (err error) {
+		s := b.surroundings()
+		fmt.Fprint(out, s)
+		if err := b.fill(ctx); err != nil {
+			return err
+		}
+		defer func() {
+			err = errors.Join(err, b.client.DeleteTopics(context.WithoutCancel(ctx), eventsTopic, tableTopic))
+		}()
+		if err := b.rounds(ctx); err != nil {
+			return err
+		}
+		return b.show(s)
+	})
+}
+
+// with runs what is to be measured beside a broker, in a folder that goes with it.
+func (c config) with(ctx context.Context, out io.Writer, run func(*bench) error) (err error) {
 	b := &bench{config: c, log: out}
 	if b.dir, err = os.MkdirTemp("", "bench-"); err != nil {
 		return err
@@ -52,29 +70,18 @@ func compare(ctx context.Context, c config, out io.Writer) (err error) {
 		return err
 	}
 	defer b.client.Close()
-	s := b.surroundings()
-	fmt.Fprint(out, s)
 	if b.profile != "" {
 		if err := os.MkdirAll(b.profile, 0o755); err != nil {
 			return err
 		}
 	}
-	if err := b.fill(ctx); err != nil {
-		return err
-	}
-	defer func() {
-		err = errors.Join(err, b.client.DeleteTopics(context.WithoutCancel(ctx), eventsTopic, tableTopic))
-	}()
-	if err := b.rounds(ctx); err != nil {
-		return err
-	}
-	return b.show(s)
-}
-
-func (b *bench) fill(ctx context.Context) (err error) {
 	if err := b.client.Connect(ctx); err != nil {
 		return err
 	}
+	return run(b)
+}
+
+func (b *bench) fill(ctx context.Context) (err error) {
 	events := kafka.TopicSpec{Name: eventsTopic, Configs: map[string]string{"retention.ms": "-1"}}
 	if _, err := workload.Fill(ctx, b.client, events, b.shape); err != nil {
 		return err
@@ -115,9 +122,7 @@ func (b *bench) one(ctx context.Context, job workload.Job, counts bool) (err err
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(job.Dir)) }()
-	if b.profile != "" {
-		job.Profile = filepath.Join(b.profile, fmt.Sprintf("%02d-%s-%s", b.groups, job.Client, job.Work))
-	}
+	b.profiled(&job)
 	sample, outcome, err := measure(ctx, job)
 	if err == nil {
 		err = b.verify(ctx, job, outcome)
@@ -132,6 +137,13 @@ func (b *bench) one(ctx context.Context, job workload.Job, counts bool) (err err
 	fmt.Fprintf(b.log, "%-7s %-5s %8.0f records/s  %6.2f CPU s  %5d MiB%s\n", job.Work, job.Client,
 		float64(sample.Records)/sample.Seconds, sample.CPU, sample.Peak>>20, note)
 	return nil
+}
+
+// profiled names the profiles of a job, where they are asked for.
+func (b *bench) profiled(job *workload.Job) {
+	if b.profile != "" {
+		job.Profile = filepath.Join(b.profile, fmt.Sprintf("%s-%s-%s", job.Group, job.Client, job.Work))
+	}
 }
 
 // verify holds a run to what it had to do: a count's table adds up to the records, a restored table has each key's last
@@ -150,20 +162,28 @@ func (b *bench) verify(ctx context.Context, job workload.Job, got workload.Outco
 
 func (b *bench) verifyCount(ctx context.Context, job workload.Job) error {
 	table := workload.TableOf(job.Group)
+	if err := b.addsUp(ctx, table, job); err != nil {
+		return err
+	}
+	return b.client.DeleteTopics(ctx, table)
+}
+
+// addsUp tells whether a table of counts has each record once.
+func (b *bench) addsUp(ctx context.Context, table string, job workload.Job) error {
 	rows, err := workload.Fold(ctx, b.client, table)
 	if err != nil {
-		return fmt.Errorf("%s count: read the table: %w", job.Client, err)
+		return fmt.Errorf("%s %s: read the table: %w", job.Client, job.Work, err)
 	}
 	var sum int64
 	for key, data := range rows {
 		n, err := workload.CountOf(job.Client, data)
 		if err != nil {
-			return fmt.Errorf("%s count: row %s: %w", job.Client, key, err)
+			return fmt.Errorf("%s %s: row %s: %w", job.Client, job.Work, key, err)
 		}
 		sum += n
 	}
 	if sum != job.Records {
-		return fmt.Errorf("%s count: the table adds up to %d, expected %d", job.Client, sum, job.Records)
+		return fmt.Errorf("%s %s: the table adds up to %d, expected %d", job.Client, job.Work, sum, job.Records)
 	}
-	return b.client.DeleteTopics(ctx, table)
+	return nil
 }

@@ -4,6 +4,7 @@
 //	go run ./bench -quick               # small: is it still about as fast as it was?
 //	go run ./bench -out ./results       # also results.json, results.md and plot.png
 //	go run ./bench -brokers host:9092   # a Kafka of your own instead of the embedded broker
+//	go run ./bench memory               # what processor.MemoryBytes holds 64 partitions and three tables to
 //
 // The broker and every client run in processes of their own. docs/benchmarks.md describes the method.
 package main
@@ -30,7 +31,16 @@ func run(ctx context.Context, args []string, out io.Writer) int {
 	if len(args) > 0 && args[0] == clientCommand {
 		return exit(client(ctx, os.Stdin, out))
 	}
+	if len(args) > 0 && args[0] == memoryCommand {
+		c, err := parseMemory(args[1:], os.Stderr)
+		return measured(err, func() error { return pressure(ctx, c, out) })
+	}
 	c, err := parse(args, os.Stderr)
+	return measured(err, func() error { return compare(ctx, c, out) })
+}
+
+// measured runs what the command line asks for, unless it was not understood.
+func measured(err error, measure func() error) int {
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		return 0
@@ -38,7 +48,7 @@ func run(ctx context.Context, args []string, out io.Writer) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 2
 	}
-	return exit(compare(ctx, c, out))
+	return exit(measure())
 }
 
 func exit(err error) int {

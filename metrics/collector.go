@@ -90,6 +90,8 @@ func wholes() families[observe.Stats] {
 	fs.flag("ready", "1 when every table in this process is current, see the readiness handler for the reasons.",
 		func(s observe.Stats) bool { return len(s.Unready()) == 0 })
 	fs.add(prometheus.GaugeValue, name{"tasks", "Tasks of this process by state; of a view, partitions.", []string{"state"}}, taskStates)
+	fs.add(prometheus.GaugeValue, name{"memory_bytes", "Memory in use of what processor.MemoryBytes bounds, by part.", []string{"part"}}, memory)
+	fs.gauge("memory_bound_bytes", "What of it may be in use: 7/16 of processor.MemoryBytes.", func(s observe.Stats) int64 { return s.Memory.Bound })
 	fs.counter("restored_records_total", "Records of tables' topics applied by restores, by a view also while following.", func(s observe.Stats) int64 { return s.Restored })
 	return fs
 }
@@ -109,6 +111,13 @@ func totals() families[observe.Stats] {
 	fs.counter("flushes_total", "Writes of a table partition to disk.", func(s observe.Stats) int64 { return s.Flushes })
 	fs.counter("stores_removed_total", "Stores of partitions that moved away, removed for their age.", func(s observe.Stats) int64 { return s.StoresRemoved })
 	return fs
+}
+
+func memory(s observe.Stats) []sample {
+	m := s.Memory
+	return []sample{{float64(m.Fixed), []string{"fixed"}}, {float64(m.Stores), []string{"stores"}}, {float64(m.Blocks), []string{"blocks"}},
+		{float64(m.Rows), []string{"rows"}}, {float64(m.Layers), []string{"layers"}}, {float64(m.Rebuilds), []string{"rebuilds"}},
+		{float64(m.Fetched), []string{"fetched"}}, {float64(m.Producing), []string{"producing"}}}
 }
 
 func taskStates(s observe.Stats) []sample {

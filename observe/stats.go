@@ -65,6 +65,9 @@ type Stats struct {
 	// StoresRemoved counts stores of partitions that others have now, removed because of their age.
 	StoresRemoved int64
 
+	// Memory is what is in use of what processor.MemoryBytes bounds; zero before the tasks are known.
+	Memory MemoryStats
+
 	// Tasks are those of this process now, by partition number. Of a View, every partition is one.
 	Tasks map[int32]TaskStats
 	// Lookups are the partitions of the looked-up tables, which all tasks share.
@@ -145,6 +148,27 @@ type LayerStats struct {
 	Rows int
 	// Bytes estimates the memory they take.
 	Bytes int64
+}
+
+// MemoryStats is what is in use of the memory of a Processor or a View, in bytes. Much of it is estimated: what a row, a record
+// or an open LevelDB takes beside its bytes.
+type MemoryStats struct {
+	// Bound is what may be in use: 7/16 of processor.MemoryBytes, since a heap grows to twice of it before it is collected.
+	Bound int64
+	// Fixed is what tasks and open stores take in any case, Stores are LevelDB's memory tables, Blocks its cache, be it full
+	// or not, and the tables that are being written.
+	Fixed, Stores, Blocks int64
+	// Rows are those that callbacks have read, Layers what they have written and is not on disk, Rebuilds the rebuilds that
+	// have their turn.
+	Rows, Layers, Rebuilds int64
+	// Fetched are records that were not handled yet and answers under way, of a View those of all views of its Client;
+	// Producing is what it takes to send a commit.
+	Fetched, Producing int64
+}
+
+// InUse is the sum of it.
+func (m MemoryStats) InUse() int64 {
+	return m.Fixed + m.Stores + m.Blocks + m.Rows + m.Layers + m.Rebuilds + m.Fetched + m.Producing
 }
 
 // RestoreStats is how far a restore has come.

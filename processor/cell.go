@@ -23,6 +23,7 @@ type cell struct {
 	topic     string
 	partition int32
 	store     state.Store
+	account   *account      // may be nil
 	flushing  chan struct{} // a lock that a context can stop waiting for
 
 	mu          sync.RWMutex
@@ -99,14 +100,15 @@ func (c *cell) gap(changes []scope.Change) bool {
 }
 
 // promote moves a sealed layer to the committed one, now that Kafka has changes at the offsets filled in, and the input
-// positions of the same commit. Over a gap it does nothing and says so. Having written the log's end, the table is known
+// positions of the same commit, and tells by how much the committed layer has grown. Over a gap it does nothing and says so. Having written the log's end, the table is known
 // to be current.
-func (c *cell) promote(changes []scope.Change, inputs *consumed, now time.Time) (gap bool) {
+func (c *cell) promote(changes []scope.Change, inputs *consumed, now time.Time) (grown int, gap bool) {
 	if c.gap(changes) {
-		return true
+		return 0, true
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	before := c.bytes
 	if c.committed == nil {
 		c.committed = make(layer, len(changes))
 	}
@@ -127,7 +129,7 @@ func (c *cell) promote(changes []scope.Change, inputs *consumed, now time.Time) 
 	if inputs != nil {
 		c.check.Inputs, c.check.InputTopics = inputs.positions, inputs.topics
 	}
-	return false
+	return c.bytes - before, false
 }
 
 // consumed is how far a commit has come in the inputs, by topic, and those topics' ids.
@@ -199,8 +201,10 @@ func (c *cell) flush(ctx context.Context) (rows int, bytes int64, err error) {
 		return len(frozen), bytes, err
 	}
 	c.mu.Lock()
+	was := c.frozenBytes
 	c.frozen, c.frozenBytes, c.flushed = nil, 0, time.Now()
 	c.mu.Unlock()
+	c.account.moved(-was)
 	return len(frozen), bytes, nil
 }
 

@@ -84,25 +84,28 @@ func (c *config) connect(id string) (client *Client, done func(), err error) {
 	return c.client, func() {}, nil
 }
 
-// read gives the reader that all views share, which runs while there are any.
-func (c *Client) read() (reader *kafka.Reader, done func(), err error) {
+// read gives the reader that all views share, which runs while there are any. Each brings the bytes that it may hold.
+func (c *Client) read(bytes int64) (reader *kafka.Reader, done func(), err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
 		return nil, nil, errClientClosed
 	}
 	if c.users == 0 {
-		c.reader = c.kafka.NewReader(kafka.ReaderConfig{Logger: c.conf.kafka.Logger})
+		c.reader = c.kafka.NewReader(kafka.ReaderConfig{Bytes: bytes, Logger: c.conf.kafka.Logger})
 		c.group = worker.New(context.Background())
 		c.group.Go("reader", c.reader.Run)
+	} else {
+		c.reader.Grow(bytes)
 	}
 	c.users++
-	return c.reader, sync.OnceFunc(c.unread), nil
+	return c.reader, sync.OnceFunc(func() { c.unread(bytes) }), nil
 }
 
-func (c *Client) unread() {
+func (c *Client) unread(bytes int64) {
 	c.mu.Lock()
 	c.users--
+	c.reader.Grow(-bytes)
 	group, last := c.group, c.users == 0
 	c.mu.Unlock()
 	if last {

@@ -18,6 +18,7 @@ type sealed struct {
 	task    *task
 	tables  [][]scope.Change
 	batches []kafka.OutBatch
+	charged int     // what the ledger counts for it
 	marks   []mark  // by input: the next offset to read
 	through []*walk // visits whose last rows are in it, or came before it
 }
@@ -220,14 +221,12 @@ func (c *committer) commit(ctx context.Context, turn []*sealed) error {
 	return nil
 }
 
-// maxUnflushed bounds what a table partition keeps in memory while the disk is slow, in multiples of LayerBytes.
-const maxUnflushed = 4
-
 // awaitDisk keeps commits, and with them the tasks, from running away from a disk that does not follow.
 func (c *committer) awaitDisk(ctx context.Context, turn []*sealed) error {
+	b := c.env.budget
 	for _, s := range turn {
 		for _, cell := range s.task.cells {
-			if cell.pendingBytes() < maxUnflushed*c.env.conf.layerBytes {
+			if n := int64(cell.pendingBytes()); n == 0 || n < b.layers/4 && b.ledger.unflushed() < b.layers*3/4 {
 				continue
 			}
 			held, cancel := until(ctx, s.task.lease)
@@ -250,7 +249,8 @@ func (c *committer) produce(ctx context.Context, turn []*sealed) error {
 		return nil
 	}
 	if c.producer == nil {
-		c.producer = c.env.client.NewProducer(kafka.ProducerConfig{Timeout: forEver, Missing: goneAfter, Allowed: c.env.claimed, Logger: c.env.log})
+		c.producer = c.env.client.NewProducer(kafka.ProducerConfig{Bytes: c.env.budget.write, Timeout: forEver, Missing: goneAfter, Allowed: c.env.claimed, Logger: c.env.log})
+		c.env.budget.producer.Store(c.producer)
 		if err := c.producer.Prepare(ctx, c.env.written...); err != nil {
 			return err
 		}
@@ -311,7 +311,7 @@ func (c *committer) closeProducer() {
 // promote moves a turn's layers to committed, now that Kafka has them. A task with a gap in a table promotes nothing: it
 // starts again and reads what it missed, its own records included.
 func (c *committer) promote(turn []*sealed) {
-	now := c.env.now()
+	now, flush := c.env.now(), false
 	for _, s := range turn {
 		s.placed()
 		if s.gap() {
@@ -322,16 +322,20 @@ func (c *committer) promote(turn []*sealed) {
 		for i, in := range s.task.inputs {
 			inputs.positions[in.topic], inputs.topics[in.topic] = s.marks[i].position, s.marks[i].topic
 		}
+		all := 0
 		for i, cell := range s.task.cells {
-			cell.promote(s.tables[i], inputs, now)
-			if cell.pendingBytes() > c.env.conf.layerBytes {
-				c.env.flush.kickNow()
-			}
+			grown, _ := cell.promote(s.tables[i], inputs, now)
+			all += grown
+			flush = flush || int64(cell.pendingBytes()) > c.env.budget.layers/8
 		}
+		s.task.account.add(int64(all-s.charged), int64(all))
 		s.task.settled()
 		for _, w := range s.through {
 			close(w.done)
 		}
+	}
+	if flush || c.env.budget.ledger.unflushed() > c.env.budget.layers/2 {
+		c.env.flush.kickNow()
 	}
 }
 

@@ -30,6 +30,8 @@ type environment struct {
 	lookups lookups
 	// fail ends the run with an error; the first counts.
 	fail func(error)
+	// budget is divided once the partitions are known.
+	budget *budget
 
 	restoring      chan struct{}           // a slot for each restore that may run at a time
 	taskCount      int32                   // partitions of the inputs

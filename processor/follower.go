@@ -82,7 +82,8 @@ func (f *follower) run(ctx context.Context) error {
 	}
 	o := f.env.conf.restoreOptions(f.at)
 	o.Observer = f.meter.observer().Tee(doubts(f.doubt)).Tee(o.Observer).Tee(f.relief(slot.end))
-	store, err := state.Open(f.env.dir.StoreDir(f.at.Topic, f.at.Partition), state.Options{Logger: f.log, Observer: o.Observer})
+	o = f.env.budget.restoring(o, slot.release)
+	store, err := f.env.budget.open(f.env.dir.StoreDir(f.at.Topic, f.at.Partition), state.Options{Logger: f.log, Observer: o.Observer})
 	if err != nil {
 		return err
 	}

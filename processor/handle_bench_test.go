@@ -28,7 +28,7 @@ func countingTask(tb testing.TB, n int) (*task, *input) {
 		NewOverlay: func(i int, below scope.Backing) scope.Layer {
 			return scope.NewOverlay("counts", i, counterCoder{}, below)
 		}}}}
-	t := newTask(&environment{group: g, count: &counters{}, conf: config{layerBytes: 1 << 30}, log: slog.New(slog.DiscardHandler)}, 0)
+	t := newTask(&environment{group: g, count: &counters{}, budget: newTestBudget(), log: slog.New(slog.DiscardHandler)}, 0)
 	t.cells = []*cell{newCell("counts", 0, newMemory())}
 	t.frame = scope.NewFrame(tb.Context(), g, t)
 	in := &input{topic: "clicks", onError: &scope.ErrorPolicy{}, call: func(f *scope.Frame) error {

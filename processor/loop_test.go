@@ -327,7 +327,7 @@ func TestLoop_FromLatestSkipsNothingOfTheGroupsOwn(t *testing.T) {
 
 // Each record of this loop makes two: what a task keeps in memory is bounded all the same.
 func TestLoop_ThatMultipliesIsHeldBack(t *testing.T) {
-	const depth, size, layer = 12, 1 << 10, 64 << 10
+	const depth, size, layer = 12, 1 << 10, 256 << 10
 	loop := topology.NewStream("fission-loop", codec.Bytes)
 	g := define(t, "fission",
 		topology.Input(clicks, func(ctx *topology.Context, _ string) error {
@@ -346,7 +346,7 @@ func TestLoop_ThatMultipliesIsHeldBack(t *testing.T) {
 		}))
 	streamtest.Run(t, func(k *streamtest.Kit) {
 		k.Topic("clicks", 1)
-		i := k.Start(g, processor.LayerBytes(layer), processor.CommitInterval(10*time.Second))
+		i := k.Start(g, processor.MemoryBytes(smallMemory), processor.CommitInterval(10*time.Second))
 		k.Send("clicks", "n", "x")
 		k.Settle(g)
 		b, err := k.Broker.Bounds("fission-loop", 0)

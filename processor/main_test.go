@@ -72,3 +72,6 @@ func requireFold(k *streamtest.Kit, i *streamtest.Instance, keys ...string) map[
 	require.Equal(k.T, streamtest.FoldOf(k, counts), rows)
 	return rows
 }
+
+// smallMemory is little more than a group of one partition and one table cannot do without.
+const smallMemory = 24 << 20

@@ -37,7 +37,8 @@ type meter struct {
 	outputs   []written
 	tables    []*tableMeter
 	joins     atomic.Pointer[[]*follower]
-	retrying  atomic.Bool // a record waits for another attempt
+	rows      atomic.Int64 // memory of those the overlays have read
+	retrying  atomic.Bool  // a record waits for another attempt
 }
 
 // written counts what is in Kafka.
@@ -94,11 +95,14 @@ func (t *task) publish() {
 		t.env.count.records.Add(records)
 		t.env.count.bytesIn.Add(bytes)
 	}
+	kept := 0
 	for i, l := range t.frame.Layers() {
-		size, _ := l.Bytes()
+		size, rows := l.Bytes()
+		kept += rows
 		show(&t.meter.tables[i].openRows, int64(l.Dirty()))
 		show(&t.meter.tables[i].openBytes, int64(size))
 	}
+	show(&t.meter.rows, int64(kept))
 	if waits := t.failed.in != nil; waits != t.meter.retrying.Load() {
 		t.meter.retrying.Store(waits)
 	}

@@ -71,10 +71,6 @@ func StopTimeout(d time.Duration) Option { return func(c *config) { c.stopTimeou
 // tasks to others at once. A group without a state directory has no identity to come back with, and leaves.
 func StayOnStop() Option { return func(c *config) { c.stay = true } }
 
-// LayerBytes bounds what one task keeps in memory before it commits, and what one table partition keeps before it is
-// flushed. The default is 8 MiB.
-func LayerBytes(n int) Option { return func(c *config) { c.layerBytes = n } }
-
 // Inputs sets what holds for every Input and Loop of the group whose own options say nothing else; see package policy.
 func Inputs(options ...policy.InputOption) Option {
 	return func(c *config) {
@@ -112,7 +108,7 @@ type config struct {
 	sessionTimeout time.Duration
 	startTimeout   time.Duration
 	stopTimeout    time.Duration
-	layerBytes     int
+	memory         int64 // 0: the default
 	recreate       bool
 	stay           bool
 	awaitTopics    bool
@@ -134,7 +130,7 @@ func (c *config) starting(ctx context.Context) (context.Context, context.CancelF
 // configure applies options to the defaults and reports all faults at once.
 func configure(needDir bool, options []Option) (config, error) {
 	c := config{commitInterval: 100 * time.Millisecond, flushInterval: 5 * time.Second, sessionTimeout: 10 * time.Second,
-		startTimeout: 30 * time.Second, stopTimeout: 30 * time.Second, layerBytes: 8 << 20}
+		startTimeout: 30 * time.Second, stopTimeout: 30 * time.Second}
 	for _, o := range options {
 		o(&c)
 	}
@@ -159,10 +155,10 @@ func (c *config) check(needDir bool) error {
 	fault(c.sessionTimeout <= 0, "session timeout %v is not positive", c.sessionTimeout)
 	fault(c.startTimeout < 0, "start timeout %v is negative", c.startTimeout)
 	fault(c.stopTimeout <= 0, "stop timeout %v is not positive", c.stopTimeout)
-	fault(c.layerBytes <= 0, "layer bytes %d is not positive", c.layerBytes)
 	batching, err := c.batching.WithDefaults()
 	c.batching = batching
 	fault(err != nil, "%w", err)
+	fault(c.memory < 0, "memory of %d bytes is negative", c.memory)
 	fault(c.inputs.OnDelete != nil, "Inputs: OnDelete belongs to one input")
 	for _, f := range c.state.Faults {
 		fault(true, "StateDir: %s", f)

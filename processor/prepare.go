@@ -27,7 +27,9 @@ func (t *task) prepare(life, starting context.Context) error {
 	t.frame.SetReads(t.reads)
 	for i, l := range t.frame.Layers() {
 		l.SetLimits(t.env.limits[t.env.group.Tables[i].Name])
+		l.SetCache(t.env.budget.rowLimit)
 	}
+	t.env.budget.tasks.Add(1)
 	for i, o := range t.env.group.Outputs {
 		t.frame.SetOutputLimits(i, t.env.limits[o.Name])
 	}
@@ -82,15 +84,17 @@ func (t *task) restoreTable(ctx context.Context, table string, m *tableMeter) er
 	o := t.env.conf.restoreOptions(t.env.place(table, t.partition))
 	o.Observer = m.observer().Tee(o.Observer)
 	slot := newSlot(t.env)
+	o = t.env.budget.restoring(o, slot.release)
 	defer slot.end()
 	if err := slot.take(ctx); err != nil {
 		return err
 	}
-	store, err := state.Open(t.env.dir.StoreDir(table, t.partition), state.Options{Logger: log, Observer: o.Observer, FS: t.env.conf.fs})
+	store, err := t.env.budget.open(t.env.dir.StoreDir(table, t.partition), state.Options{Logger: log, Observer: o.Observer, FS: t.env.conf.fs})
 	if err != nil {
 		return err
 	}
 	c := newCell(table, t.partition, store)
+	c.account = t.account
 	t.cells = append(t.cells, c)
 	cursor := t.env.reader.Open(table, t.partition, nil)
 	defer cursor.Close()

@@ -119,6 +119,11 @@ func (p *Processor) prepare(ctx context.Context) (env *environment, err error) {
 		defer cancel()
 		err = checkTopics(checking, env)
 	}
+	if err == nil {
+		if env.budget, err = newBudget(p.conf.memory, env.crowd()); err != nil {
+			err = fmt.Errorf("processor: group %s: %w", g.Name, err)
+		}
+	}
 	if err != nil {
 		env.close()
 		return nil, err
@@ -153,10 +158,11 @@ func (e *environment) run(ctx context.Context, p *Processor) error {
 			leave(err)
 		})
 	}
-	e.reader = e.client.NewReader(kafka.ReaderConfig{Logger: e.log})
+	e.reader = e.client.NewReader(kafka.ReaderConfig{Bytes: e.budget.fetch, Logger: e.log})
 	e.commit, e.flush = newCommitter(e), newFlusher(e)
 	workers := worker.New(parts.Context())
 	e.tasks = newTasks(e, workers, p.ready)
+	e.budget.ledger.freed = e.tasks.nudge
 	e.lookups = newLookups(e)
 	e.member = e.client.NewMembership(e.membershipConfig())
 	p.enter(observe.StateRunning, e.tasks)
@@ -215,8 +221,10 @@ func (p *Processor) Stats() observe.Stats {
 	if _, in := ts.env.member.Current(); !in {
 		s.State = observe.StateJoining
 	}
+	s.Memory = ts.env.budget.stats(ts.env.reader)
 	for _, t := range ts.all() {
 		s.Tasks[t.partition] = t.stats()
+		s.Memory.Rows += t.meter.rows.Load()
 	}
 	s.Lookups = ts.env.lookups.stats()
 	return s

@@ -62,8 +62,11 @@ type task struct {
 	reads  []scope.ReadBacking // joined and looked-up tables, in the group's order
 	inputs []*input
 	failed failure
-	walks  walks
-	meter  *meter
+	// account is the task's part of the ledger; charged is what of it stands for the open layer.
+	account *account
+	charged int
+	walks   walks
+	meter   *meter
 
 	letters letterBox
 }
@@ -79,7 +82,7 @@ const (
 var taskStates = [...]string{observe.TaskWaiting, observe.TaskRestoring, observe.TaskRunning, observe.TaskClosing}
 
 func newTask(env *environment, partition int32) *task {
-	t := &task{partition: partition, env: env, log: env.log.With("task", partition), wake: make(chan struct{}, 1),
+	t := &task{partition: partition, env: env, account: &account{ledger: &env.budget.ledger}, log: env.log.With("task", partition), wake: make(chan struct{}, 1),
 		ended: make(chan struct{}), gone: make(chan struct{}), closed: make(chan struct{}), meter: newMeter(env, partition)}
 	t.lease, t.endLease = context.WithCancelCause(context.Background())
 	t.stopped, t.halt = context.WithCancelCause(context.Background())
@@ -119,6 +122,10 @@ func (t *task) finish(before <-chan struct{}) {
 	}
 	for _, f := range t.joins {
 		<-f.done
+	}
+	t.account.close()
+	if t.frame != nil {
+		t.env.budget.tasks.Add(-1)
 	}
 	<-before
 	close(t.closed)
@@ -221,13 +228,28 @@ func (t *task) loop(ctx context.Context) error {
 	}
 }
 
-// full tells that the open layer has reached its bound: the task waits until a commit has taken it.
+// full tells that there is no room for more changes, in the open layer or in the layers of all tasks: the task waits until
+// a commit, or a flush, has made some.
 func (t *task) full() bool {
-	if t.frame.Bytes()+t.letters.bytes < t.env.conf.layerBytes {
+	m := t.env.budget
+	if t.charge() < m.mostOpen() && !m.ledger.full() {
 		return false
 	}
 	t.env.commit.kickNow()
 	return true
+}
+
+// chargeEvery is how exactly the ledger knows of an open layer.
+const chargeEvery = 8 << 10
+
+// charge has the ledger count what the open layer takes and will take when it is sealed.
+func (t *task) charge() int {
+	open := t.frame.Bytes() + t.letters.bytes
+	if d := open - t.charged; d < 0 || d >= chargeEvery {
+		t.account.add(int64(d), 0)
+		t.charged = open
+	}
+	return open
 }
 
 // paused tells that a joined table is being rebuilt: records wait until it is current again. Its follower wakes the task
@@ -354,8 +376,11 @@ func (t *task) seal() error {
 		return err
 	}
 	t.unsettled.Store(true)
+	t.charge()
+	charged := t.charged
+	t.charged = 0
 	tables, emitted := t.frame.Seal()
-	s := &sealed{task: t, tables: tables, batches: t.batches(tables, emitted), marks: make([]mark, len(t.inputs)), through: t.walks.through}
+	s := &sealed{task: t, charged: charged, tables: tables, batches: t.batches(tables, emitted), marks: make([]mark, len(t.inputs)), through: t.walks.through}
 	t.walks.through = nil
 	for i, in := range t.inputs {
 		s.marks[i], in.sealed = mark{in.id, in.position}, in.position

@@ -44,6 +44,13 @@ func (ts *tasks) all() []*task {
 	return out
 }
 
+// nudge makes every task look again.
+func (ts *tasks) nudge() {
+	for _, t := range ts.all() {
+		t.nudge()
+	}
+}
+
 func (ts *tasks) get(partition int32) *task {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()

@@ -60,13 +60,23 @@ func flushOne(t *testing.T, c *cell) error {
 
 func newMemory() *memory { return &memory{rows: map[string]*state.Row{}} }
 
+// newTestBudget is one that nothing comes near.
+func newTestBudget() *budget {
+	b, err := newBudget(1<<40, crowd{tasks: 1, tables: 1, inputs: 1})
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
 func newEnv(t *testing.T, names ...string) *environment {
 	g := &scope.Group{Name: "g"}
 	for _, n := range names {
 		g.Tables = append(g.Tables, scope.Table{Topic: scope.Topic{Name: n}})
 	}
 	env := &environment{group: g, log: slog.New(slog.DiscardHandler), now: time.Now, count: &counters{}, fail: func(error) {},
-		conf: config{commitInterval: time.Second, flushInterval: time.Second, stopTimeout: time.Second, layerBytes: 1 << 20}}
+		conf: config{commitInterval: time.Second, flushInterval: time.Second, stopTimeout: time.Second}}
+	env.budget = newTestBudget()
 	env.commit, env.flush = newCommitter(env), newFlusher(env)
 	env.tasks = newTasks(env, worker.New(context.Background()), make(chan struct{}))
 	t.Cleanup(func() {
@@ -113,7 +123,7 @@ func TestR15_NoFlushOverAGap(t *testing.T) {
 		time.Sleep(1500 * time.Millisecond)
 
 		c := placed("ours", 5) // 0 to 4 are another writer's
-		gap := second.promote([]scope.Change{c}, nil, time.Now())
+		_, gap := second.promote([]scope.Change{c}, nil, time.Now())
 		require.True(t, gap)
 		env.tasks.restart(hit, errOtherWriter) // as committer.promote does
 		time.Sleep(time.Second)
@@ -132,7 +142,7 @@ func TestR15_NoFlushOverAGap(t *testing.T) {
 func TestAwaitDisk_AnothersLostLeaseIsNoError(t *testing.T) {
 	bubbletest.Run(t, func(t *testing.T) {
 		env := newEnv(t, "table")
-		env.conf.layerBytes = 1
+		env.budget.layers = 1
 		c := newCell("table", 0, newMemory())
 		c.promote([]scope.Change{placed("a", 0)}, nil, time.Now())
 		c.flushing <- struct{}{} // the flusher is at it
@@ -208,6 +218,9 @@ func (ints) Decode(d []byte) (int, error)             { return int(d[0]), nil }
 // Rows that are only read must leave the cache too.
 func TestOverlay_CacheOfReadRowsIsBounded(t *testing.T) {
 	o := scope.NewOverlay("table", 0, ints{}, nothing{})
+	b := newTestBudget()
+	b.rows = 8 << 20
+	o.SetCache(b.rowLimit)
 	key := make([]byte, 1000)
 	for i := range 100_000 {
 		key[0], key[1], key[2] = byte(i), byte(i>>8), byte(i>>16)
@@ -218,7 +231,7 @@ func TestOverlay_CacheOfReadRowsIsBounded(t *testing.T) {
 		}
 	}
 	_, cached := o.Bytes()
-	require.Less(t, cached, 32<<20)
+	require.LessOrEqual(t, cached, 10<<20, "a seal ago it was no more than 8 MiB")
 }
 
 // A request to seal that comes late finds the layer before it in a commit: the open layer waits (see seal).
@@ -292,7 +305,10 @@ func TestPanic_EndsTheRun(t *testing.T) {
 func TestCell_StatsOfTheLayers(t *testing.T) {
 	store := newMemory()
 	c := newCell("table", 0, store)
-	commit := func(changes ...scope.Change) { require.False(t, c.promote(changes, nil, time.Now())) }
+	commit := func(changes ...scope.Change) {
+		_, gap := c.promote(changes, nil, time.Now())
+		require.False(t, gap)
+	}
 	seen := func() (s observe.TableStats) { c.stats(&s); return s }
 	layer := func(keys ...string) (l observe.LayerStats) {
 		for _, key := range keys {

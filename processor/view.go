@@ -35,8 +35,9 @@ type View[T any] struct {
 	end   context.CancelCauseFunc
 
 	parts  atomic.Pointer[[]*part] // nil before the stores are open
-	reader *kafka.Reader           // written before parts
-	behind atomic.Int32            // partitions that have not been current since the start
+	reader *kafka.Reader           // written before parts, as budget
+	budget *budget
+	behind atomic.Int32 // partitions that have not been current since the start
 	meter  viewMeter
 }
 
@@ -130,12 +131,15 @@ func (v *View[T]) open(ctx context.Context, dir *state.GroupDir, topic kafka.Top
 	if err != nil {
 		return nil, err
 	}
+	if v.budget, err = newBudget(v.conf.memory, crowd{whole: len(topic.Partitions)}); err != nil {
+		return nil, err
+	}
 	parts := make([]*part, len(topic.Partitions))
 	g := worker.New(ctx)
 	for n := range parts {
 		g.Go(fmt.Sprintf("open partition %d", n), func(context.Context) error {
 			at := v.place(int32(n))
-			store, err := state.Open(dir.StoreDir(topic.Name, int32(n)),
+			store, err := v.budget.open(dir.StoreDir(topic.Name, int32(n)),
 				state.Options{Logger: v.log.With("partition", n), Observer: v.conf.restoreOptions(at).Observer})
 			if err == nil {
 				parts[n] = newPart(int32(n), store)
@@ -156,7 +160,7 @@ func (v *View[T]) place(partition int32) observe.Place {
 
 // follow follows all partitions, until ctx ends or one of them fails.
 func (v *View[T]) follow(ctx context.Context, client *Client, parts []*part) error {
-	reader, done, err := client.read()
+	reader, done, err := client.read(v.budget.fetch)
 	if err != nil {
 		return err
 	}
@@ -185,7 +189,7 @@ func (v *View[T]) partition(ctx context.Context, client *kafka.Client, p *part) 
 	}
 	m := v.meter.partition(p.number)
 	m.watch(p.store, cursor)
-	o := v.conf.restoreOptions(v.place(p.number))
+	o := v.budget.restoring(v.conf.restoreOptions(v.place(p.number)), func() {})
 	o.Changed = v.changed(p.number)
 	o.Observer = doubts(p.setDoubt).Tee(m.observer()).Tee(o.Observer).Tee(state.Observer{Ready: func(state.Outcome) {
 		if p.ready() && v.behind.Add(-1) == 0 {

@@ -49,6 +49,9 @@ func (v *View[T]) Stats() observe.Stats {
 	v.meter.mu.Lock()
 	defer v.meter.mu.Unlock()
 	s := observe.Stats{Group: v.name, Kind: observe.KindView, State: v.meter.state, Err: v.meter.err, Tasks: map[int32]observe.TaskStats{}}
+	if s.State == observe.StateRunning {
+		s.Memory = v.budget.stats(v.reader)
+	}
 	for n, m := range v.meter.partitions {
 		s.Restored += m.applied()
 		if s.State != observe.StateRunning {

@@ -196,13 +196,13 @@ func TestVisit_InputGoesOn(t *testing.T) {
 
 // A visit that writes more than a task may keep in memory is held back.
 func TestVisit_IsHeldBack(t *testing.T) {
-	const layer = 64 << 10
+	const layer = 256 << 10 // no more than that with so little memory
 	g := visitor(t, topology.Visit("grow", notes, func(ctx *topology.Context, _ string, _ []byte) error {
 		return notes.Set(ctx, make([]byte, 4<<10))
 	}))
 	streamtest.Run(t, func(k *streamtest.Kit) {
 		k.Topic("clicks", 1)
-		i := k.Start(g, processor.LayerBytes(layer), processor.CommitInterval(10*time.Second))
+		i := k.Start(g, processor.MemoryBytes(smallMemory), processor.CommitInterval(10*time.Second))
 		fill(k, g, users(1000))
 		before := i.Processor.Stats().Commits
 		n, err := i.Processor.Visit(k.T.Context(), "grow")

@@ -112,12 +112,12 @@ func TestR43_SwapMakesEveryWriteDurable(t *testing.T) {
 	}
 	for _, buffer := range []int{32 << 10, 64 << 10} { // of a rebuild; with another than 32 KiB LevelDB is opened again
 		fs := ldb.NewMemFS()
-		s, err := state.Open(storeDir, state.Options{FS: fs, Logger: quiet, WriteBufferBytes: 32 << 10, RebuildBufferBytes: buffer})
+		s, err := state.Open(storeDir, state.Options{FS: fs, Logger: quiet, WriteBufferBytes: 32 << 10})
 		require.NoError(t, err)
 		var swapped *ldb.MemFS
-		o := state.RestoreOptions{Topic: "table", BatchBytes: 5000, Observer: state.Observer{
-			Ready: func(state.Outcome) { swapped = fs.CrashClone() },
-		}}
+		o := state.RestoreOptions{Topic: "table", BatchBytes: 5000,
+			Admit:    func(context.Context) (int, func(), error) { return buffer, func() {}, nil },
+			Observer: state.Observer{Ready: func(state.Outcome) { swapped = fs.CrashClone() }}}
 		_, err = state.Restore(t.Context(), s, log, o)
 		require.NoError(t, err)
 		require.NoError(t, s.Close())

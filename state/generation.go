@@ -37,9 +37,10 @@ func keyFlush(n uint64) []byte {
 // generation is one LevelDB and what it knows of itself. mu is held for reading by every use of the database, and for
 // writing only to close it.
 type generation struct {
-	name string
-	dir  string
-	db   *ldb.DB
+	name   string
+	dir    string
+	db     *ldb.DB
+	buffer int // the size of its memory table
 
 	mu     sync.RWMutex
 	closed bool
@@ -69,7 +70,7 @@ func createGeneration(fs ldb.FS, dir string, c ldb.Config) (*generation, error) 
 	if err != nil {
 		return nil, fmt.Errorf("state: %w", err)
 	}
-	g := newGeneration(dir, db)
+	g := newGeneration(dir, db, c.WriteBufferBytes)
 	var b ldb.Batch
 	b.Put(keyFormat(), []byte{rowFormat})
 	for n := range uint64(flushRows) {
@@ -82,8 +83,8 @@ func createGeneration(fs ldb.FS, dir string, c ldb.Config) (*generation, error) 
 	return g, nil
 }
 
-func newGeneration(dir string, db *ldb.DB) *generation {
-	return &generation{name: filepath.Base(dir), dir: dir, db: db, iters: map[*rows]struct{}{}}
+func newGeneration(dir string, db *ldb.DB, buffer int) *generation {
+	return &generation{name: filepath.Base(dir), dir: dir, db: db, buffer: buffer, iters: map[*rows]struct{}{}}
 }
 
 // openGeneration opens an existing one and checks it. Damage is a *DamageError.
@@ -93,7 +94,7 @@ func openGeneration(fs ldb.FS, dir string, c ldb.Config) (*generation, error) {
 	if err != nil {
 		return nil, asDamage(dir, err)
 	}
-	g := newGeneration(dir, db)
+	g := newGeneration(dir, db, c.WriteBufferBytes)
 	if err := g.load(); err != nil {
 		return nil, errors.Join(asDamage(dir, err), db.Close())
 	}

@@ -34,6 +34,9 @@ type RestoreOptions struct {
 	// for a row below a risen log start. A row that goes by one of the last two has no offset and time of its own:
 	// UnknownOffset. Bytes are good until it returns. An error ends the restore.
 	Changed func(kind string, was *Row, is Record) error
+	// Admit, where set, gives a rebuild its turn, and may wait for it: a turn has the buffer of Store.Resize, and done is called
+	// when it ends. A rebuild that nothing comes for gives its turn back and asks again when something does.
+	Admit func(ctx context.Context) (buffer int, done func(), err error)
 	// BatchBytes is the size at which a batch is written, 512 KiB by default.
 	BatchBytes int
 	// HangDeadline is how long a transaction may keep the end from being read before *HangingTransactionError,

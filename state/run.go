@@ -19,6 +19,10 @@ type shell struct {
 	dirty bool
 	out   Outcome
 	began time.Time
+
+	buffer int       // of the rebuild's turn
+	done   func()    // ends it; nil without one
+	last   time.Time // when something came in it
 }
 
 func newShell(s Store, l Log, o RestoreOptions, follow bool) *shell {
@@ -34,6 +38,7 @@ func newShell(s Store, l Log, o RestoreOptions, follow bool) *shell {
 
 // run ends when the store is current or, of a follower, with ctx or an error.
 func (sh *shell) run(ctx context.Context) (Outcome, error) {
+	defer sh.leave()
 	cp, has := sh.s.Checkpoint()
 	_, left := sh.s.Stale()
 	var ev event = evStart{cp: cp, has: has, left: left}
@@ -92,11 +97,16 @@ func (sh *shell) do(ctx context.Context, c command) (event, error) {
 	case cmdWait:
 		return evTick{}, sleep(ctx, c.wait)
 	}
+	if c.kind == cmdApply && len(c.apply.Records) > 0 {
+		if err := sh.enter(ctx); err != nil {
+			return nil, err
+		}
+	}
 	return evDone{}, sh.change(c)
 }
 
 func (sh *shell) list(ctx context.Context) (event, error) {
-	b, err := sh.l.Bounds(ctx)
+	b, err := sh.bounds(ctx)
 	if err != nil {
 		return evFailed{err}, nil
 	}
@@ -111,7 +121,7 @@ func (sh *shell) fetch(ctx context.Context, position int64) (event, error) {
 	if err != nil {
 		return evFailed{err}, nil
 	}
-	return evRecords{rs}, nil
+	return evRecords{rs}, sh.idle(rs)
 }
 
 // sleep waits; that ctx ended meanwhile shows at the next command.
@@ -132,7 +142,11 @@ func (sh *shell) change(c command) error {
 		sh.batch.Reset()
 		sh.told.hide()
 		sh.cp, sh.dirty = c.cp, true // an empty log leaves a checkpoint too
-		return sh.s.Rebuild(c.plan.Cause, c.plan.Quarantine)
+		err := sh.s.Rebuild(c.plan.Cause, c.plan.Quarantine)
+		if err == nil && sh.done != nil {
+			err = sh.s.Resize(sh.buffer)
+		}
+		return err
 	case cmdApply:
 		return sh.apply(c)
 	case cmdSweep:
@@ -141,6 +155,7 @@ func (sh *shell) change(c command) error {
 		if err := sh.flush(); err != nil {
 			return err
 		}
+		defer sh.leave()
 		return sh.told.swap()
 	}
 	if err := sh.flush(); err != nil { // cmdReady

@@ -36,6 +36,9 @@ type Store interface {
 	// Rebuild begins a new empty generation beside the current one; Write goes there from now on. An unfinished older
 	// rebuild is removed first. With quarantine the old generation is set aside at Swap instead of removed.
 	Rebuild(cause string, quarantine bool) error
+	// Resize gives the generation of a rebuild another memory table, until Swap; 0 is that of Options. LevelDB is opened anew
+	// for it. The smaller it is, the more often the same tables are written. Without a rebuild it does nothing.
+	Resize(buffer int) error
 	// Swap makes the new generation the current one, atomically and durably, and then removes the old one
 	// (once its last iterator is closed) or sets it aside. Without a Rebuild before, it does nothing.
 	Swap() error
@@ -69,9 +72,6 @@ type Options struct {
 	// WriteBufferBytes is the size of LevelDB's memory table, 4 MiB by default. Two may be in memory at a time, each with
 	// an index that is as large as its rows are small.
 	WriteBufferBytes int
-	// RebuildBufferBytes takes its place while a generation is rebuilt: the smaller it is, the more often its tables are
-	// written again. The default is WriteBufferBytes.
-	RebuildBufferBytes int
 	// QuarantineCount and QuarantineAge bound what is kept of quarantined generations: 2 and 7 days by default.
 	QuarantineCount int
 	QuarantineAge   time.Duration
@@ -89,7 +89,6 @@ func (o Options) withDefaults() Options {
 		o.Shared = ldb.NewShared(2<<20, 64, 2)
 	}
 	o.WriteBufferBytes = orDefault(o.WriteBufferBytes, 4<<20)
-	o.RebuildBufferBytes = orDefault(o.RebuildBufferBytes, o.WriteBufferBytes)
 	o.QuarantineCount = orDefault(o.QuarantineCount, 2)
 	o.QuarantineAge = orDefault(o.QuarantineAge, 7*24*time.Hour)
 	if o.FS == nil {

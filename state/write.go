@@ -49,7 +49,7 @@ func (d *disk) ensureTarget() (*generation, error) {
 	if g := d.target(); g != nil {
 		return g, nil
 	}
-	g, err := d.create(d.o.WriteBufferBytes)
+	g, err := d.create()
 	if err != nil {
 		return nil, err
 	}
@@ -59,12 +59,10 @@ func (d *disk) ensureTarget() (*generation, error) {
 	return g, nil
 }
 
-func (d *disk) create(buffer int) (*generation, error) {
+func (d *disk) create() (*generation, error) {
 	dir := filepath.Join(d.dir, generationName(d.nextNum))
 	d.nextNum++
-	c := d.cfg
-	c.WriteBufferBytes = buffer
-	return createGeneration(d.o.FS, dir, c)
+	return createGeneration(d.o.FS, dir, d.cfg)
 }
 
 // makeCurrent makes g, whose files are synced, the current generation on disk and then in memory.
@@ -95,7 +93,7 @@ func (d *disk) Rebuild(cause string, quarantine bool) error {
 	if err := d.dropNext(); err != nil {
 		return d.failedBy(err)
 	}
-	g, err := d.create(d.o.RebuildBufferBytes)
+	g, err := d.create()
 	if err != nil {
 		return d.failedBy(err)
 	}
@@ -153,25 +151,44 @@ func (d *disk) Swap() error {
 
 // settle makes the writes of a rebuild durable, which were not synced, and gives its generation the buffer of a current one.
 func (d *disk) settle() error {
-	g := d.next
-	if d.o.RebuildBufferBytes == d.o.WriteBufferBytes {
-		if err := g.db.Sync(); err != nil {
-			return fmt.Errorf("state: %w", err)
-		}
+	if d.next.buffer != d.o.WriteBufferBytes {
+		return d.reopen(d.o.WriteBufferBytes) // replays the journals into synced tables
+	}
+	if err := d.next.db.Sync(); err != nil {
+		return fmt.Errorf("state: %w", err)
+	}
+	return nil
+}
+
+// Resize opens the generation of a rebuild anew.
+func (d *disk) Resize(buffer int) error {
+	defer d.exclusive()()
+	if err := d.writable(); err != nil {
+		return err
+	}
+	buffer = orDefault(buffer, d.o.WriteBufferBytes)
+	if d.next == nil || d.next.buffer == buffer {
 		return nil
 	}
+	return d.failedBy(d.reopen(buffer))
+}
+
+// reopen closes and opens the generation of a rebuild. All that was written must be there, synced or not.
+func (d *disk) reopen(buffer int) error {
+	g, c := d.next, d.cfg
+	c.WriteBufferBytes = buffer
 	if err := g.close(); err != nil {
 		return err
 	}
-	settled, err := openGeneration(d.o.FS, g.dir, d.cfg) // replays the journals into synced tables
+	again, err := openGeneration(d.o.FS, g.dir, c)
 	if err != nil {
 		return err
 	}
 	d.mu.Lock()
-	d.next = settled
+	d.next = again
 	d.mu.Unlock()
-	if settled.flush != g.flush {
-		return &DamageError{Dir: g.dir, Err: fmt.Errorf("flush %d was written, %d is there", g.flush, settled.flush)}
+	if again.flush != g.flush {
+		return &DamageError{Dir: g.dir, Err: fmt.Errorf("flush %d was written, %d is there", g.flush, again.flush)}
 	}
 	return nil
 }

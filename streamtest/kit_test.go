@@ -155,7 +155,7 @@ func TestUntil_NamesWhatDoesNotCome(t *testing.T) {
 
 func TestStart_ThatFailsFailsTheTest(t *testing.T) {
 	require.Contains(t, failing(t, func(k *streamtest.Kit) { k.Start(obedient(k.T)) }), "streamtest: instance a did not start: processor: group obedient: topics")
-	require.Contains(t, failing(t, func(k *streamtest.Kit) { k.StartAs("b", obedient(k.T), processor.LayerBytes(-1)) }), "streamtest: instance b: processor: layer bytes -1")
+	require.Contains(t, failing(t, func(k *streamtest.Kit) { k.StartAs("b", obedient(k.T), processor.MemoryBytes(-1)) }), "streamtest: instance b: processor: memory of -1 bytes")
 	require.Contains(t, failing(t, func(k *streamtest.Kit) { k.Topic("t", 1, "cleanup.policy") }), "config cleanup.policy has no value")
 	require.Contains(t, failing(t, func(k *streamtest.Kit) { k.Send("nowhere", "k", "v") }), "nowhere")
 	require.Contains(t, failing(t, func(k *streamtest.Kit) {

@@ -57,7 +57,7 @@ type Row[T any] struct {
 // its own writes so far, without those it makes in the loop. A non-nil error is the last thing it yields:
 // *UndeclaredError, the codec's own, trouble with the disk, the context's cause once the task has lost its partition, or
 // ErrNotInCallback once the callback has returned. Beginning costs time and memory by what is not on disk yet
-// (processor.LayerBytes bounds it); a task takes no part in commits while its callback runs, so a table of millions of
+// (processor.MemoryBytes bounds it); a task takes no part in commits while its callback runs, so a table of millions of
 // rows is not for every record.
 func (t *Table[T]) Range(ctx *Context) iter.Seq2[Row[T], error] {
 	return func(yield func(Row[T], error) bool) {

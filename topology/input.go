@@ -35,7 +35,7 @@ func Input[T any](s *Stream[T], fn func(ctx *Context, value T) error, options ..
 // cleanup.policy=delete and without a limit of time or size; records are removed once the group has committed them. Nobody
 // else should read it. What a callback emits is read after the commit that it belongs to.
 //
-// A loop that emits more than it reads is held back like any task, by processor.LayerBytes: memory stays bounded, the
+// A loop that emits more than it reads is held back like any task, by processor.MemoryBytes: memory stays bounded, the
 // topic does not.
 func Loop[T any](s *Stream[T], fn func(ctx *Context, value T) error, options ...scope.InputOption) Edge {
 	if s == nil {

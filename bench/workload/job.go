@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync/atomic"
 	"time"
+
+	"github.com/tarnstream/tarn/observe"
 )
 
 // The clients, and the work they do.
@@ -17,6 +19,8 @@ const (
 	Count   = "count"
 	Restore = "restore"
 	Fetch   = "fetch"
+	Crowd   = "crowd" // three tables, behind a connection that is slow to write
+	Again   = "again" // the same tables on another machine
 )
 
 // Job says what one process does.
@@ -29,6 +33,9 @@ type Job struct {
 	Dir string
 	// Records is how many records Topic has.
 	Records int64
+	// Memory is tarn's option, 0 the default; WriteRate bounds what a client may write, in bytes a second, 0 for no bound.
+	Memory    int64
+	WriteRate int
 	// Profile is the beginning of the paths of a processor and a heap profile, "" for none.
 	Profile string
 }
@@ -41,6 +48,9 @@ type Outcome struct {
 	Rows, Sum int64
 	// Idle is the process's peak memory before the work, Peak after it, in bytes; 0 where the system does not tell.
 	Idle, Peak int64
+	// InUse is the most of what tarn said was in use of its memory, and of each part of it.
+	InUse observe.MemoryStats
+	Most  int64
 }
 
 // TableOf is the table of a group, in goka's way.
@@ -51,7 +61,7 @@ func Run(ctx context.Context, j Job) (Outcome, error) {
 	run, ok := map[string]func(context.Context, Job) (Outcome, error){
 		Tarn + Count: tarnCount, Tarn + Restore: tarnRestore,
 		Goka + Count: gokaCount, Goka + Restore: gokaRestore,
-		Raw + Fetch: rawFetch,
+		Raw + Fetch: rawFetch, Tarn + Crowd: tarnCrowd, Tarn + Again: tarnAgain,
 	}[j.Client+j.Work]
 	if !ok {
 		return Outcome{}, fmt.Errorf("workload: no client %q for %q", j.Client, j.Work)

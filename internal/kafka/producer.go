@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tarnstream/tarn/state"
@@ -27,6 +28,9 @@ type ProducerConfig struct {
 	// MaxBatchBytes bounds a record batch before compression. Default DefaultBatchBytes; a topic's own
 	// max.message.bytes, where Prepare has read it, bounds it too.
 	MaxBatchBytes int
+	// Bytes bounds what it takes to make and send requests, an equal part for each broker; beside what Produce is given, which
+	// it does not copy. A record that alone takes more goes alone. Default 32 MiB.
+	Bytes int64
 	// Compression is None by default.
 	Compression Compression
 	// Timeout is how long one Produce call tries in all. Default DefaultDelivery.
@@ -92,9 +96,11 @@ type Producer struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 
-	lock chan struct{} // held by the Produce call at work; it guards seqs and free
+	lock chan struct{} // held by the Produce call at work; it guards seqs
 	seqs sequences
-	free []*arena
+
+	arenas arenas
+	making atomic.Int64 // what the requests take that are being made
 
 	mu     sync.Mutex
 	limits map[string]int // max.message.bytes by topic
@@ -103,11 +109,12 @@ type Producer struct {
 // NewProducer makes a Producer. It touches no network before the first Produce. Close it when it is no more needed.
 func (c *Client) NewProducer(cfg ProducerConfig) *Producer {
 	cfg.MaxBatchBytes = cmp.Or(cfg.MaxBatchBytes, DefaultBatchBytes)
+	cfg.Bytes = cmp.Or(cfg.Bytes, 32<<20)
 	cfg.Timeout = cmp.Or(cfg.Timeout, DefaultDelivery)
 	cfg.Missing = cmp.Or(cfg.Missing, cfg.Timeout)
 	ctx, cancel := context.WithCancelCause(context.Background())
 	return &Producer{client: c, conf: cfg, window: maxWindow, log: cmp.Or(cfg.Logger, c.log), ctx: ctx, cancel: cancel,
-		lock: make(chan struct{}, 1), seqs: newSequences(), limits: map[string]int{}}
+		lock: make(chan struct{}, 1), seqs: newSequences(), arenas: arenas{most: int(cfg.Bytes) / 2 / sendOverhead}, limits: map[string]int{}}
 }
 
 // Close ends the Produce call under way with ErrClosed and closes the producer's connections. It is idempotent.
@@ -168,7 +175,6 @@ func (p *Producer) Produce(ctx context.Context, batches []OutBatch) error {
 	ctx, stop := context.WithTimeoutCause(ctx, p.conf.Timeout, fmt.Errorf("not acknowledged within %v: %w", p.conf.Timeout, context.DeadlineExceeded))
 	defer stop()
 	r := newRun(p, batches)
-	defer r.close()
 	p.drive(ctx, r)
 	for i := range batches {
 		batches[i].Err = r.failure(laneKey{batches[i].Topic, batches[i].Partition})

@@ -4,7 +4,9 @@ import (
 	"math"
 	"math/bits"
 	"slices"
+	"sync"
 	"time"
+	"unsafe"
 
 	"github.com/IBM/sarama"
 )
@@ -53,17 +55,63 @@ func varintLen(v int64) int {
 	return (bits.Len64(uint64(v<<1)^uint64(v>>63)|1) + 6) / 7
 }
 
-// cut tells how many of the records fit into a batch of limit bytes, at least one, and the size of that batch.
-func cut(records []OutRecord, limit int) (n, size int) {
+// cut tells how many of the records fit into a batch of limit bytes that takes no more memory than room to send, at least one,
+// and the size of that batch.
+func cut(records []OutRecord, limit, room int) (n, size int) {
 	size = batchOverhead
 	for i := range records {
 		add := recordSize(&records[i], records[i].Timestamp-records[0].Timestamp, int64(i))
-		if i > 0 && size+add > limit {
+		if i > 0 && (size+add > limit || sendBytes(i+1, size+add) > room) {
 			return i, size
 		}
 		size += add
 	}
 	return len(records), size
+}
+
+// sendBytes estimates the memory it takes to send n records of so many bytes: an arena of them, and their encoding, which is
+// made with room to grow.
+func sendBytes(n, size int) int { return n*sendOverhead + 2*size }
+
+const sendOverhead = int(unsafe.Sizeof(sarama.Record{})) + 8
+
+// arenas are kept for the batches to come, up to so many records.
+type arenas struct {
+	most int
+
+	mu   sync.Mutex
+	free []*arena
+	kept int // records
+}
+
+func (p *arenas) bytes() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return int64(p.kept * sendOverhead)
+}
+
+func (p *arenas) take() *arena {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := len(p.free)
+	if n == 0 {
+		return &arena{}
+	}
+	a := p.free[n-1]
+	p.free = p.free[:n-1]
+	p.kept -= len(a.records)
+	return a
+}
+
+// put keeps an arena without what it holds, where there is room for it.
+func (p *arenas) put(a *arena) {
+	a.clear()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.kept+len(a.records) <= p.most {
+		p.free = append(p.free, a)
+		p.kept += len(a.records)
+	}
 }
 
 // arena keeps what sarama wants for a batch, so that a batch costs a few allocations and not two a record.

@@ -29,13 +29,16 @@ func BenchmarkProduceEncode(b *testing.B) {
 		r.leader = func(laneKey) (int32, bool) { return 0, true }
 		for now := time.Now(); !r.finished(); {
 			for _, c := range r.next(now) {
-				require.NoError(b, measureOn(broker, p.request(c.batches)))
+				req, used := p.request(c.batches)
+				require.NoError(b, measureOn(broker, req))
+				for _, a := range used {
+					p.arenas.put(a)
+				}
 				sent += len(c.batches[0].records)
 				r.apply(event{command: c, sent: true, answer: &sarama.ProduceResponse{
 					Blocks: map[string]map[int32]*sarama.ProduceResponseBlock{"t": {0: {Offset: 0}}}}}, now)
 			}
 		}
-		r.close()
 	}
 	b.ReportMetric(float64(sent)/b.Elapsed().Seconds(), "records/s")
 }
@@ -79,4 +82,44 @@ func TestProduceOffsetUnknown(t *testing.T) {
 	require.Equal(t, state.UnknownOffset, batches[0].Records[0].Offset)
 	next, _ := p.seqs.take(laneKey{"t", 0}, 1)
 	require.Equal(t, stamp{id: 7, seq: 1}, next, "its number is used")
+}
+
+// A request takes no more memory than its part of the producer's bytes, however small the records; one that is larger alone
+// goes alone. Brokers share what there is, and what is kept for later is bounded, too.
+func TestProduceHoldsItsBytes(t *testing.T) {
+	const budget = 1 << 20
+	p := modelProducerFor(t, DefaultBatchBytes)
+	p.conf.Bytes, p.seqs.id, p.arenas.most = budget, 1, budget/2/sendOverhead
+	var batches []OutBatch
+	for partition := range int32(12) {
+		b := OutBatch{Topic: "t", Partition: partition, Records: make([]OutRecord, 20_000)}
+		for i := range b.Records {
+			b.Records[i] = OutRecord{Key: []byte{byte(i)}, Timestamp: 1}
+		}
+		batches = append(batches, b)
+	}
+	batches[3].Records[7].Value = make([]byte, budget/2)
+	r := newRun(p, batches)
+	r.leader = func(k laneKey) (int32, bool) { return k.partition % 2, true }
+	r.room = budget / r.brokers()
+	require.Equal(t, budget/2, r.room)
+	sent, requests := 0, 0
+	for now := time.Unix(0, 0); !r.finished(); now = now.Add(time.Millisecond) {
+		for _, c := range r.next(now) {
+			require.True(t, c.memory <= budget/2 || len(c.batches) == 1 && len(c.batches[0].records) == 1, "%d records", len(c.batches[0].records))
+			answer := &sarama.ProduceResponse{Blocks: map[string]map[int32]*sarama.ProduceResponseBlock{"t": {}}}
+			_, used := p.request(c.batches)
+			for i, b := range c.batches {
+				sent += len(b.records)
+				answer.Blocks["t"][b.lane.key.partition] = &sarama.ProduceResponseBlock{}
+				p.arenas.put(used[i])
+			}
+			require.LessOrEqual(t, p.Held(), int64(budget/2))
+			requests++
+			r.apply(event{command: c, sent: true, answer: answer}, now)
+		}
+	}
+	require.NoError(t, r.err())
+	require.Equal(t, 12*20_000, sent)
+	require.Greater(t, requests, 12*20_000*sendOverhead/(budget/2))
 }

@@ -121,7 +121,7 @@ func (m *model) issue(commands []command) {
 	for _, c := range commands {
 		q := &modelRequest{command: c}
 		for _, b := range c.batches {
-			wire := b.lane.arena.fill(b.records, b.stamp, None)
+			wire := new(arena).fill(b.records, b.stamp, None)
 			s := modelSent{lane: b.lane, key: b.lane.key, size: b.size, stamp: stamp{wire.ProducerID, wire.ProducerEpoch, wire.FirstSequence}}
 			for _, rec := range wire.Records {
 				s.values = append(s.values, string(rec.Value))
@@ -275,7 +275,6 @@ func (m *model) call(t *testing.T, p *Producer, batches []OutBatch, steps int) e
 		}
 	}
 	r := newRun(p, batches)
-	defer r.close()
 	r.leader = m.leader
 	for step := 0; !r.finished(); step++ {
 		if step == steps {

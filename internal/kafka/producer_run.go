@@ -21,6 +21,7 @@ type command struct {
 	lanes   []*lane  // of a refresh
 	batches []*batch // of a send
 	size    int
+	memory  int
 }
 
 type commandKind int8
@@ -51,10 +52,11 @@ type run struct {
 	leader func(laneKey) (int32, bool)
 	limits func(topic string) int
 	log    *slog.Logger
-	reuse  *[]*arena
 	// missing is how long a topic is waited for, window how many batches of a partition may be in flight.
 	missing time.Duration
 	window  int
+	// room is what a request may take in memory.
+	room int
 
 	flying     map[int32]int // requests in flight by broker
 	asking     bool          // InitProducerID is in flight
@@ -64,7 +66,7 @@ type run struct {
 }
 
 func newRun(p *Producer, batches []OutBatch) *run {
-	r := &run{seqs: &p.seqs, leader: p.leader, limits: p.MaxRecordBytes, log: p.log, reuse: &p.free, missing: p.conf.Missing,
+	r := &run{seqs: &p.seqs, leader: p.leader, limits: p.MaxRecordBytes, log: p.log, missing: p.conf.Missing,
 		window: p.window, flying: map[int32]int{}}
 	byKey := make(map[laneKey]*lane, len(batches))
 	for _, b := range batches {
@@ -74,36 +76,25 @@ func newRun(p *Producer, batches []OutBatch) *run {
 		k := laneKey{b.Topic, b.Partition}
 		l := byKey[k]
 		if l == nil {
-			l = &lane{key: k, limit: min(p.conf.MaxBatchBytes, r.limits(b.Topic)), arena: r.takeArena()}
+			l = &lane{key: k, limit: min(p.conf.MaxBatchBytes, r.limits(b.Topic))}
 			byKey[k] = l
 			r.lanes = append(r.lanes, l)
 		}
 		l.rest = append(l.rest, b.Records)
 	}
+	r.room = int(p.conf.Bytes) / max(r.brokers(), 1)
 	return r
 }
 
-func (r *run) takeArena() *arena {
-	free := *r.reuse
-	if len(free) == 0 {
-		return &arena{}
-	}
-	a := free[len(free)-1]
-	*r.reuse = free[:len(free)-1]
-	return a
-}
-
-// maxFree bounds the arenas kept between calls; each holds as many records as its greatest batch.
-const maxFree = 32
-
-// close gives the arenas back.
-func (r *run) close() {
+// brokers counts those that lead the partitions, as far as it is known.
+func (r *run) brokers() int {
+	nodes := map[int32]bool{}
 	for _, l := range r.lanes {
-		l.arena.clear()
-		if len(*r.reuse) < maxFree {
-			*r.reuse = append(*r.reuse, l.arena)
+		if node, ok := r.leader(l.key); ok {
+			nodes[node] = true
 		}
 	}
+	return len(nodes)
 }
 
 func (r *run) finished() bool {
@@ -187,7 +178,11 @@ func (r *run) round(now time.Time) []command {
 			continue
 		}
 		b := r.sendable(l, now)
-		if b == nil || begun && sends[i].size+b.size > maxRequestBytes {
+		if b == nil {
+			continue
+		}
+		memory := sendBytes(len(b.records), b.size)
+		if begun && (sends[i].size+b.size > maxRequestBytes || sends[i].memory+memory > r.room) {
 			continue
 		}
 		if !begun {
@@ -197,7 +192,7 @@ func (r *run) round(now time.Time) []command {
 		}
 		b.state = flying
 		l.node, l.flying = node, l.flying+1
-		sends[i].batches, sends[i].size = append(sends[i].batches, b), sends[i].size+b.size
+		sends[i].batches, sends[i].size, sends[i].memory = append(sends[i].batches, b), sends[i].size+b.size, sends[i].memory+memory
 	}
 	return sends
 }

@@ -69,7 +69,14 @@ func (p *Producer) sendAll(ctx context.Context, commands <-chan command, events 
 // send writes a request and returns. Its outcome goes to events once, be it here or by the goroutine that reads answers,
 // which must never wait.
 func (p *Producer) send(ctx context.Context, c command, events chan<- event) error {
-	req := p.request(c.batches)
+	p.making.Add(int64(c.memory))
+	req, used := p.request(c.batches)
+	defer func() { // what is sent is encoded by then
+		for _, a := range used {
+			p.arenas.put(a)
+		}
+		p.making.Add(-int64(c.memory))
+	}()
 	sent := false
 	err := p.client.pipe(ctx, c.node, use{ForProduce, p}, func(b *sarama.Broker, cut func()) error {
 		if p.conf.Allowed != nil && !p.conf.Allowed() {
@@ -90,13 +97,18 @@ func (p *Producer) send(ctx context.Context, c command, events chan<- event) err
 }
 
 // request puts batches into one request. Version 8 brings the broker's own words about a refused record.
-func (p *Producer) request(batches []*batch) *sarama.ProduceRequest {
-	req := &sarama.ProduceRequest{Version: 8, RequiredAcks: sarama.WaitForAll, Timeout: int32(min(ackTimeout, p.conf.Timeout).Milliseconds())}
+func (p *Producer) request(batches []*batch) (req *sarama.ProduceRequest, used []*arena) {
+	req = &sarama.ProduceRequest{Version: 8, RequiredAcks: sarama.WaitForAll, Timeout: int32(min(ackTimeout, p.conf.Timeout).Milliseconds())}
 	for _, b := range batches {
-		req.AddBatch(b.lane.key.topic, b.lane.key.partition, b.lane.arena.fill(b.records, b.stamp, p.conf.Compression))
+		a := p.arenas.take()
+		used = append(used, a)
+		req.AddBatch(b.lane.key.topic, b.lane.key.partition, a.fill(b.records, b.stamp, p.conf.Compression))
 	}
-	return req
+	return req, used
 }
+
+// Held is what the Producer holds now beside what Produce was given.
+func (p *Producer) Held() int64 { return p.making.Load() + p.arenas.bytes() }
 
 func missing(err error) bool {
 	var m *state.TopicMissingError

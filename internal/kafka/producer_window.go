@@ -3,6 +3,7 @@ package kafka
 import (
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -35,7 +36,7 @@ const (
 	acknowledged
 )
 
-// lane is one partition in a Produce call. While a send has one of its batches nobody else touches its arena.
+// lane is one partition in a Produce call.
 //
 // Invariants: window is in the order of the records and of the sequence numbers, and its first batch is not acknowledged;
 // a batch is sent only when all before it fly or are acknowledged; all in flight go to node, under one producer id and epoch.
@@ -56,7 +57,6 @@ type lane struct {
 	cause   error
 	gone    absence // of the topic
 	failed  *ProduceError
-	arena   *arena
 }
 
 func (l *lane) done() bool { return l.failed != nil || len(l.rest) == 0 && len(l.window) == 0 }
@@ -75,7 +75,7 @@ func (r *run) sendable(l *lane, now time.Time) *batch {
 		limit = 1
 	}
 	for i := range limit {
-		if i == len(l.window) && !l.cut() {
+		if i == len(l.window) && !l.cut(r.room) {
 			return nil
 		}
 		b := l.window[i]
@@ -93,12 +93,12 @@ func (r *run) sendable(l *lane, now time.Time) *batch {
 	return nil
 }
 
-// cut takes the next records into the window.
-func (l *lane) cut() bool {
+// cut takes the next records into the window, as many as take no more memory than room.
+func (l *lane) cut(room int) bool {
 	if len(l.rest) == 0 {
 		return false
 	}
-	n, size := cut(l.rest[0], l.limit)
+	n, size := cut(l.rest[0], l.limit, room)
 	b := &batch{lane: l, records: l.rest[0][:n], size: size}
 	for i := range b.records {
 		if t := b.records[i].Timestamp; t < 0 || t > maxTimestamp {
@@ -248,7 +248,7 @@ func (r *run) split(b *batch) {
 	l.limit = b.size / 2
 	var parts []*batch
 	for st, records := b.stamp, b.records; len(records) > 0; {
-		n, size := cut(records, l.limit)
+		n, size := cut(records, l.limit, math.MaxInt)
 		parts = append(parts, &batch{lane: l, records: records[:n], size: size, stamp: st, stamped: true, uncertain: b.uncertain})
 		st.seq, records = advance(st.seq, n), records[n:]
 	}

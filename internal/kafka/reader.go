@@ -206,6 +206,13 @@ func (r *Reader) settle(plan fetchPlan, a fetchAnswer) {
 	}
 }
 
+// Grow changes the bytes that the Reader may hold.
+func (r *Reader) Grow(bytes int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.fetcher.cfg.Bytes += bytes
+}
+
 // Held is what the Reader holds now, in bytes: records that were not taken yet or are in use, and what the answers that are
 // on their way may bring.
 func (r *Reader) Held() int64 {

@@ -66,6 +66,7 @@ func options(c Config) *opt.Options {
 		ErrorIfExist:                 c.Create,
 		ErrorIfMissing:               !c.Create,
 		NoWriteMerge:                 true,
+		DisableBufferPool:            true, // each database has its own, and keeps a table of each kind in it
 		DisableSeeksCompaction:       true,
 		DisableLargeBatchTransaction: true,
 		CompactionTableSize:          TableBytes,

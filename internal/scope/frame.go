@@ -40,7 +40,7 @@ type Frame struct {
 	emitted []Emission // accepted, then those of the record in hand
 	arena   []byte     // holds the emissions' values; emissions keep older chunks alive
 	pending int        // how many of emitted the record in hand made
-	size    int        // bytes of the accepted emissions
+	size    int        // memory of the accepted emissions
 	limits  []Limits   // by output
 
 	task, partitions int32   // 0 partitions: not said
@@ -89,7 +89,7 @@ func (f *Frame) accept() {
 		b.Accept()
 	}
 	for _, e := range f.emitted[len(f.emitted)-f.pending:] {
-		f.size += roughSize(e)
+		f.size += e.weight()
 	}
 	f.pending = 0
 }
@@ -172,6 +172,18 @@ func CloneHeaders(hs []Header) []Header {
 	}
 	return out
 }
+
+// weight estimates an emission's memory until it is committed: itself, its record, and the room that slices of them grow by.
+func (e *Emission) weight() int {
+	n := changeOverhead + len(e.Key) + len(e.Value)
+	for _, h := range e.Headers {
+		n += headerOverhead + len(h.Key) + len(h.Value)
+	}
+	return n
+}
+
+// headerOverhead is a header twice: the emission's and its record's.
+const headerOverhead = 96
 
 // appendValue leaves arena as it was when encode fails.
 func appendValue(arena []byte, encode func([]byte) ([]byte, error)) ([]byte, error) {

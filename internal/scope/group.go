@@ -102,12 +102,15 @@ type Layer interface {
 	Keys() Rows
 	// Peek gives a key's newest bytes between records, without keeping a row in memory that no callback asked for.
 	Peek(key string) (value []byte, ok bool, err error)
-	// Bytes estimates the memory of the open layer's changes and of the rows it caches.
+	// Bytes estimates the memory of the open layer's changes, with what they take in the sealed layer, and of the other
+	// rows that are kept.
 	Bytes() (dirty, cached int)
 	// Dirty counts the open layer's changes.
 	Dirty() int
 	// SetLimits says what the table's topic takes.
 	SetLimits(Limits)
+	// SetCache bounds the rows that are kept without being changed. It is asked often.
+	SetCache(limit func() int)
 }
 
 // Change is the newest value of a key, or its deletion. Offset is filled in when the log has it.

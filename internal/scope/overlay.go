@@ -1,6 +1,7 @@
 package scope
 
 import (
+	"math"
 	"reflect"
 	"slices"
 )
@@ -10,9 +11,6 @@ type Coder[T any] interface {
 	Encode(dst []byte, v T) ([]byte, error)
 	Decode(data []byte) (T, error)
 }
-
-// cacheBytes bounds the clean rows an overlay keeps over a Seal.
-const cacheBytes = 8 << 20
 
 // Overlay is the open layer of one table in one task, with a cache of rows read from below.
 //
@@ -32,9 +30,12 @@ type Overlay[T any] struct {
 	rows       map[string]*row[T]
 	dirty      []*row[T]
 	touched    []*row[T]
+	free       []*pending[T]
 	scratch    []byte // an encoding that may still be refused
-	dirtyBytes int
-	cached     int
+	dirtyBytes int    // what dirty rows take until they are sealed, and their changes then
+	cached     int    // what the other rows take
+	cacheLimit func() int
+	mostCached int // what it said last
 	walks      int // open ones: they hold the bytes of dirty and touched rows
 }
 
@@ -43,28 +44,45 @@ type row[T any] struct {
 	data      []byte
 	value     T
 	timestamp int64
+	pending   *pending[T] // nil: the record in hand has not written it
 	present   bool
 	hasValue  bool // value is data decoded
 	dirty     bool
-
-	pending pending[T]
 }
 
 // pending is what the record in hand wrote to a row.
 type pending[T any] struct {
-	set       bool
 	present   bool
 	data      []byte
 	value     T
 	timestamp int64
 }
 
-// rowOverhead estimates a cached row without key and data.
-const rowOverhead = 160
+// rowOverhead estimates a row without key and data, changeOverhead what becomes of one that was written: its change, its
+// place in the sealed layer, its record.
+const (
+	rowOverhead    = 140
+	changeOverhead = 300
+)
+
+// weight estimates the memory of a row, of a dirty one with what it takes when it is sealed.
+func (o *Overlay[T]) weight(r *row[T]) int {
+	n := rowOverhead + len(r.key) + len(r.data)
+	if o.decoded { // it may be a string
+		n += len(r.data)
+	}
+	if r.dirty {
+		n += changeOverhead + len(r.data)
+	}
+	return n
+}
+
+// unbounded keeps every row.
+func unbounded() int { return math.MaxInt }
 
 // NewOverlay makes the overlay of a table.
 func NewOverlay[T any](name string, table int, coder Coder[T], below Backing) *Overlay[T] {
-	return &Overlay[T]{name: name, table: table, coder: coder, below: below, rows: map[string]*row[T]{},
+	return &Overlay[T]{name: name, table: table, coder: coder, below: below, rows: map[string]*row[T]{}, cacheLimit: unbounded,
 		decoded: pointerFree(reflect.TypeFor[T]())}
 }
 
@@ -95,8 +113,8 @@ func (o *Overlay[T]) Get(key []byte) (T, bool, error) {
 	if err != nil {
 		return none, false, err
 	}
-	if r.pending.set {
-		return o.read(r.pending.present, r.pending.data, &r.pending.value, true)
+	if p := r.pending; p != nil {
+		return o.read(p.present, p.data, &p.value, true)
 	}
 	v, ok, err := o.read(r.present, r.data, &r.value, r.hasValue)
 	if err == nil && ok && o.decoded && !r.hasValue {
@@ -133,14 +151,11 @@ func (o *Overlay[T]) Set(key []byte, v T, timestamp int64) error {
 			return err
 		}
 	}
-	if o.walks > 0 {
-		r.pending.data = nil
-	}
-	r.pending.data = append(r.pending.data[:0], data...)
+	p := o.touch(r, true, timestamp)
+	p.data = append(p.data, data...)
 	if o.decoded {
-		r.pending.value = v
+		p.value = v
 	}
-	o.touch(r, true, timestamp)
 	return nil
 }
 
@@ -155,17 +170,32 @@ func (o *Overlay[T]) Delete(key []byte, timestamp int64) error {
 			return err
 		}
 	}
-	r.pending.data = r.pending.data[:0]
 	o.touch(r, false, timestamp)
 	return nil
 }
 
-func (o *Overlay[T]) touch(r *row[T], present bool, timestamp int64) {
-	if !r.pending.set {
-		r.pending.set = true
+// touch gives the row's pending write, without data.
+func (o *Overlay[T]) touch(r *row[T], present bool, timestamp int64) *pending[T] {
+	if r.pending == nil {
+		r.pending = o.blank()
 		o.touched = append(o.touched, r)
 	}
-	r.pending.present, r.pending.timestamp = present, timestamp
+	p := r.pending
+	p.present, p.timestamp, p.data = present, timestamp, p.data[:0]
+	if o.walks > 0 {
+		p.data = nil
+	}
+	return p
+}
+
+func (o *Overlay[T]) blank() *pending[T] {
+	n := len(o.free)
+	if n == 0 {
+		return new(pending[T])
+	}
+	p := o.free[n-1]
+	o.free = o.free[:n-1]
+	return p
 }
 
 // load finds key's row, reading it from below where it is not cached.
@@ -184,66 +214,104 @@ func (o *Overlay[T]) load(key []byte) (*row[T], error) {
 
 func (o *Overlay[T]) keep(r *row[T]) *row[T] {
 	o.rows[r.key] = r
-	o.cached += rowOverhead + len(r.key) + len(r.data)
+	o.cached += o.weight(r)
 	return r
 }
 
 // Accept implements Layer.
 func (o *Overlay[T]) Accept() {
 	for _, r := range o.touched {
-		grown := len(r.pending.data) - len(r.data)
 		if r.dirty {
-			o.dirtyBytes += grown
+			o.dirtyBytes -= o.weight(r)
 		} else {
+			o.cached -= o.weight(r)
 			r.dirty = true
 			o.dirty = append(o.dirty, r)
-			o.dirtyBytes += rowOverhead + len(r.key) + len(r.pending.data)
 		}
-		o.cached += grown
-		r.data, r.pending.data = r.pending.data, r.data // the old bytes become the next write's buffer
-		r.value, r.hasValue = r.pending.value, o.decoded && r.pending.present
-		r.present, r.timestamp = r.pending.present, r.pending.timestamp
-		r.pending.set = false
+		p := r.pending
+		if roomy(p.data) {
+			r.data = slices.Clone(p.data)
+		} else {
+			r.data, p.data = p.data, r.data // the old bytes become the next write's buffer
+		}
+		r.value, r.hasValue = p.value, o.decoded && p.present
+		r.present, r.timestamp = p.present, p.timestamp
+		o.forget(r)
+		o.dirtyBytes += o.weight(r)
 	}
 	o.touched = o.touched[:0]
+	o.trim()
 }
 
 // Discard implements Layer.
 func (o *Overlay[T]) Discard() {
 	for _, r := range o.touched {
-		r.pending.set = false
+		o.forget(r)
 	}
 	o.touched = o.touched[:0]
+	o.trim()
 }
+
+// forget takes the pending write off a row, and keeps it for another.
+func (o *Overlay[T]) forget(r *row[T]) {
+	if len(o.free) < mostFree && cap(r.pending.data) <= mostBlank {
+		o.free = append(o.free, r.pending)
+	}
+	r.pending = nil
+}
+
+// What is kept for further writes: as many as a record makes, of a size that is no matter.
+const (
+	mostFree  = 16
+	mostBlank = 4 << 10
+)
+
+// roomy tells of bytes that keep much more memory than they need.
+func roomy(b []byte) bool { return cap(b) > 2*len(b)+64 }
 
 // Seal implements Layer.
 func (o *Overlay[T]) Seal() []Change {
+	o.mostCached = 0 // ask again
 	defer o.trim()
 	if len(o.dirty) == 0 {
 		return nil
 	}
-	size := 0
-	for _, r := range o.dirty {
-		size += len(r.data)
-	}
-	arena := make([]byte, 0, size)
+	var arena []byte
 	changes := make([]Change, len(o.dirty))
 	for i, r := range o.dirty {
+		if arena == nil || cap(arena)-len(arena) < len(r.data) { // an empty value is not a null one
+			arena = make([]byte, 0, max(arenaPiece, len(r.data)))
+		}
 		at := len(arena)
 		arena = append(arena, r.data...)
 		changes[i] = Change{Key: r.key, Value: arena[at:len(arena):len(arena)], Delete: !r.present, Timestamp: r.timestamp}
 		r.dirty = false
+		o.cached += o.weight(r)
 	}
 	clear(o.dirty)
 	o.dirty, o.dirtyBytes = o.dirty[:0], 0
 	return changes
 }
 
-// trim drops the cached rows when there are too many. None of them is dirty.
+// arenaPiece is what one change may keep of others' memory, when it is the last of them that is wanted.
+const arenaPiece = 4 << 10
+
+// trim drops rows that are not dirty where there are too many of them: down to half, so that it is seldom done.
 func (o *Overlay[T]) trim() {
-	if o.cached > cacheBytes {
-		clear(o.rows)
-		o.cached = 0
+	if o.cached <= o.mostCached {
+		return
+	}
+	if o.mostCached = o.cacheLimit(); o.cached <= o.mostCached {
+		return
+	}
+	for key, r := range o.rows {
+		if o.cached <= o.mostCached/2 {
+			return
+		}
+		if !r.dirty {
+			delete(o.rows, key)
+			o.cached -= o.weight(r)
+		}
 	}
 }
 
@@ -255,3 +323,6 @@ func (o *Overlay[T]) Dirty() int { return len(o.dirty) }
 
 // SetLimits implements Layer.
 func (o *Overlay[T]) SetLimits(l Limits) { o.limits = l }
+
+// SetCache implements Layer.
+func (o *Overlay[T]) SetCache(limit func() int) { o.cacheLimit = limit }

@@ -247,20 +247,61 @@ func TestBytes_FollowWhatIsDirty(t *testing.T) {
 	require.Zero(t, f.Bytes())
 }
 
-// A group whose callbacks only read does not gather every row it ever read.
-func TestBytes_OfWhatIsOnlyReadAreBounded(t *testing.T) {
+// What callbacks only read is kept up to a limit, within a record's callback at most for its own reads; what they write is
+// counted until it is sealed, and stays a row that was read.
+func TestBytes_OfRowsThatAreKept(t *testing.T) {
 	f := newFrame(t, below{}, nil)
-	require.NoError(t, f.Run(scope.Record{}, func(*scope.Frame) error {
-		for i := range 60_000 {
-			if _, _, err := text(t, f).Get(fmt.Append(nil, "absent", i)); err != nil {
+	limit := 1 << 20
+	layer := f.Layers()[0]
+	layer.SetCache(func() int { return limit })
+	read := func(from, n int) {
+		for i := range n {
+			require.NoError(t, f.Run(scope.Record{}, func(*scope.Frame) error {
+				_, _, err := text(t, f).Get(fmt.Append(nil, "absent", from+i))
 				return err
-			}
+			}))
+			_, kept := layer.Bytes()
+			require.LessOrEqual(t, kept, limit+200)
 		}
-		return nil
-	}))
-	_, cached := f.Layers()[0].Bytes()
-	require.Greater(t, cached, 8<<20)
-	f.Seal()
-	_, cached = f.Layers()[0].Bytes()
-	require.Zero(t, cached)
+	}
+	read(0, 20_000)
+	_, kept := layer.Bytes()
+	require.Greater(t, kept, limit/2-1000)
+
+	write := func(key string) {
+		require.NoError(t, f.Run(scope.Record{}, func(*scope.Frame) error { return text(t, f).Set([]byte(key), "v", 0) }))
+	}
+	for i := range 10_000 { // more than may be kept: they are counted, and stay until they are sealed
+		write(fmt.Sprint("key", i))
+	}
+	dirty, _ := layer.Bytes()
+	require.Greater(t, dirty, 10_000*400)
+	write("key0")
+	again, _ := layer.Bytes()
+	require.Equal(t, dirty, again, "a row that is dirty already")
+	read(20_000, 100)
+	require.Len(t, layer.Seal(), 10_000)
+	dirty, kept = layer.Bytes()
+	require.Zero(t, dirty)
+	require.LessOrEqual(t, kept, limit)
+
+	limit = 10_000 // others need it
+	layer.Seal()
+	_, kept = layer.Bytes()
+	require.LessOrEqual(t, kept, limit)
+}
+
+// Whatever was written before it, a change has its own bytes, an empty value's too.
+func TestSeal_EachChangeHasItsBytes(t *testing.T) {
+	f := newFrame(t, below{}, nil)
+	values := []string{"", "a", strings.Repeat("b", 10_000), "c", "", strings.Repeat("d", 3000), strings.Repeat("e", 3000)}
+	for i, v := range values {
+		require.NoError(t, f.Run(scope.Record{}, func(*scope.Frame) error { return text(t, f).Set(fmt.Append(nil, i), v, 0) }))
+	}
+	changes := f.Layers()[0].Seal()
+	require.Len(t, changes, len(values))
+	for i, c := range changes {
+		require.NotNil(t, c.Value)
+		require.Equal(t, values[i], string(c.Value))
+	}
 }

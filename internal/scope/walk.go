@@ -40,7 +40,7 @@ func (o *Overlay[T]) changes() []Change {
 		out = append(out, Change{Key: r.key, Value: r.pending.data, Delete: !r.pending.present})
 	}
 	for _, r := range o.dirty {
-		if !r.pending.set {
+		if r.pending == nil {
 			out = append(out, Change{Key: r.key, Value: r.data, Delete: !r.present})
 		}
 	}

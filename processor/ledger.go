@@ -1,0 +1,135 @@
+package processor
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+)
+
+// ledger counts the memory of what callbacks have written, of all tasks, from the record in hand to the disk, and of rebuilds
+// that have their turn. Past its limit tasks wait, and what they wait for is a commit and a flush; neither needs anything of
+// the ledger.
+type ledger struct {
+	limit int64
+	freed func() // called, without a lock, when it is no more full
+
+	isFull atomic.Bool
+
+	mu       sync.Mutex // guards what follows
+	held     int64
+	pending  int64         // of held: in Kafka, not on disk
+	reserved int64         // for rebuilds
+	fell     chan struct{} // closed when held falls; nil while nobody waits
+}
+
+// full tells that tasks have to wait. It is asked with every record.
+func (l *ledger) full() bool { return l.isFull.Load() }
+
+// change changes what is counted, with mu held, and tells whether tasks need not wait any more.
+func (l *ledger) change(by func()) (freed bool) {
+	by()
+	full := l.held >= l.limit-l.reserved
+	return l.isFull.Swap(full) && !full
+}
+
+// unflushed is what waits for the disk.
+func (l *ledger) unflushed() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.pending
+}
+
+// bytes is what is counted now: changes and rebuilds.
+func (l *ledger) bytes() (held, reserved int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.held, l.reserved
+}
+
+func (l *ledger) add(held, pending int64) {
+	l.mu.Lock()
+	freed := l.change(func() {
+		l.held += held
+		l.pending += pending
+	})
+	if held < 0 && l.fell != nil {
+		close(l.fell)
+		l.fell = nil
+	}
+	l.mu.Unlock()
+	if freed {
+		l.freed()
+	}
+}
+
+// reserve makes room: tasks have to do with less from now on, and it returns when they do.
+func (l *ledger) reserve(ctx context.Context, bytes int64) error {
+	l.mu.Lock()
+	l.change(func() { l.reserved += bytes })
+	for l.held > l.limit-l.reserved {
+		if l.fell == nil {
+			l.fell = make(chan struct{})
+		}
+		fell := l.fell
+		l.mu.Unlock()
+		select {
+		case <-fell:
+		case <-ctx.Done():
+			l.release(bytes)
+			return context.Cause(ctx)
+		}
+		l.mu.Lock()
+	}
+	l.mu.Unlock()
+	return nil
+}
+
+func (l *ledger) release(bytes int64) {
+	l.mu.Lock()
+	freed := l.change(func() { l.reserved -= bytes })
+	l.mu.Unlock()
+	if freed {
+		l.freed()
+	}
+}
+
+// account is one task's part of the ledger. What is left of it when the task has closed is taken off, and what still comes
+// is not counted: a commit or a flush may end later than its task.
+type account struct {
+	ledger *ledger
+
+	mu            sync.Mutex
+	closed        bool
+	held, pending int64
+}
+
+func (a *account) add(held, pending int64) {
+	if held == 0 && pending == 0 {
+		return
+	}
+	a.mu.Lock()
+	closed := a.closed
+	if !closed {
+		a.held += held
+		a.pending += pending
+	}
+	a.mu.Unlock()
+	if !closed {
+		a.ledger.add(held, pending)
+	}
+}
+
+// moved counts what is in Kafka and not on disk.
+func (a *account) moved(bytes int) {
+	if a != nil {
+		a.add(int64(bytes), int64(bytes))
+	}
+}
+
+func (a *account) close() {
+	a.mu.Lock()
+	held, pending := a.held, a.pending
+	a.closed, a.held, a.pending = true, 0, 0
+	a.mu.Unlock()
+	a.ledger.add(-held, -pending)
+}

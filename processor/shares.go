@@ -1,0 +1,147 @@
+package processor
+
+import "github.com/tarnstream/tarn/internal/ldb"
+
+// crowd is what the memory of a Processor or a View is divided among: as many tasks as it may ever get, so that nothing
+// is to be divided anew when partitions come and go.
+type crowd struct {
+	tasks                  int // partitions of the inputs
+	tables, inputs, joined int // of each task: tables kept, inputs, joined tables
+	whole                  int // partitions of looked-up tables, or of a view's table
+}
+
+func (c crowd) stores() int { return c.tasks*(c.tables+c.joined) + c.whole }
+
+func (c crowd) overlays() int { return c.tasks * c.tables }
+
+func (c crowd) cursors() int { return c.tasks*(c.inputs+c.joined) + c.whole + mostRebuilds }
+
+// inUse is what of the memory that an option gives may be in use: with Go's default GOGC=100 the heap grows to twice of that
+// before it is collected, and the runtime takes some more for it.
+func inUse(memory int64) int64 { return memory / 16 * 7 }
+
+// shares is how what may be in use is divided.
+type shares struct {
+	fixed  int64 // what is not bounded by any of the others
+	buffer int   // LevelDB's memory table of a store
+	cache  int   // the stores' blocks
+	layers int64 // what callbacks have written, until it is on disk; rebuilds take theirs from it
+	rows   int64 // rows that overlays have read
+	fetch  int64 // the reader
+	write  int64 // the producer
+
+	rebuild  int   // LevelDB's memory table of a rebuild that has its turn
+	rebuilds int   // turns at a time
+	reserve  int64 // of layers, for a turn
+}
+
+const (
+	// programBytes is what a Processor or View takes beside its tasks and stores.
+	programBytes = 2 << 20
+	// taskBytes and storeBytes are a task and an open LevelDB without what is bounded here: goroutines, journals, files.
+	taskBytes  = 64 << 10
+	storeBytes = 128 << 10
+	// tableWriters is how many tables of LevelDBs are written at a time, openTables how many are kept open.
+	tableWriters = 2
+	openTables   = 512
+	// memoryTables is how often a store has its buffer in memory: two memory tables, each with an index that may be as
+	// large, and the same again for a generation that is rebuilt beside. A rebuild that has its turn has its own buffer
+	// rebuildTables times, and up to rebuildBatch twice.
+	memoryTables  = 8
+	rebuildTables = 4
+	rebuildBatch  = 512 << 10
+	mostRebuilds  = 4
+	mostBuffer    = 4 << 20
+)
+
+// flushed is how much more than the layers themselves it takes to flush them, in quarters: a quarter at most is flushed at a
+// time, and is then in memory three more times: as a batch, and in LevelDB, with its index.
+const flushed = 3
+
+// portion is one part's claim: what it cannot do without, how it shares in the rest, and what it can use at most.
+type portion struct{ least, weight, most int64 }
+
+const unbounded = 1 << 50
+
+// claims are the claims of cache, buffers, layers, rows, fetch and write.
+func (c crowd) claims() [6]portion {
+	stores, overlays, cursors := int64(c.stores()), int64(c.overlays()), int64(c.cursors())
+	claims := [6]portion{
+		{least: 512 << 10, weight: 6, most: unbounded},
+		{least: stores * memoryTables * 8 << 10, weight: 12, most: stores * memoryTables * mostBuffer},
+		{least: 2 << 20, weight: 38, most: unbounded},
+		{least: overlays * 8 << 10, weight: 20, most: overlays * 8 << 20},
+		{least: 256<<10 + cursors*32<<10, weight: 14, most: cursors * 8 << 20},
+		{least: 1 << 20, weight: 10, most: 32 << 20},
+	}
+	if stores == 0 {
+		claims[0] = portion{}
+	}
+	if c.tasks == 0 { // nothing is written
+		claims[5] = portion{}
+	}
+	return claims
+}
+
+// leastMemory is what the option must be at least.
+func (c crowd) leastMemory() int64 { return (c.least() + 6) / 7 * 16 }
+
+// least is what must be in use at least.
+func (c crowd) least() int64 {
+	sum := c.fixed()
+	for _, p := range c.claims() {
+		sum += p.least
+	}
+	return sum
+}
+
+func (c crowd) fixed() int64 {
+	n := programBytes + int64(c.tasks)*taskBytes + int64(c.stores())*storeBytes
+	if c.stores() > 0 {
+		n += tableWriters * ldb.TableBytes
+	}
+	return n
+}
+
+// share divides memory that is no less than leastMemory.
+func (c crowd) share(memory int64) shares {
+	claims := c.claims()
+	spare, weights := inUse(memory)-c.least(), int64(0)
+	for _, p := range claims {
+		weights += p.weight
+	}
+	var parts [len(claims)]int64
+	left := spare
+	for i, p := range claims {
+		more := min(spare*p.weight/weights, max(p.most-p.least, 0))
+		parts[i] = p.least + more
+		left -= more
+	}
+	parts[0] += left // what nobody else can use makes reads faster
+	s := shares{fixed: c.fixed(), cache: int(parts[0]), layers: parts[2] * 4 / (4 + flushed), rows: parts[3], fetch: parts[4], write: parts[5]}
+	if n := c.stores() * memoryTables; n > 0 {
+		s.buffer = int(parts[1]) / n
+	}
+	s.turns()
+	return s
+}
+
+// turns divides three quarters of the layers among rebuilds: two at a time, or more where they have all they can use.
+func (s *shares) turns() {
+	all := s.layers * 3 / 4 * (4 + flushed) / 4 // what is reserved is not flushed either
+	s.rebuild = max(rebuildBuffer(all/2), s.buffer)
+	cost := rebuildCost(s.rebuild)
+	s.rebuilds = int(min(max(all/cost, 1), mostRebuilds))
+	s.reserve = min(cost*4/(4+flushed), s.layers*3/4/int64(s.rebuilds))
+}
+
+// rebuildCost is what a rebuild with its turn takes.
+func rebuildCost(buffer int) int64 { return int64(rebuildTables*buffer + 2*min(buffer, rebuildBatch)) }
+
+// rebuildBuffer is the buffer of a rebuild that may take so much.
+func rebuildBuffer(cost int64) int {
+	if n := cost / (rebuildTables + 2); n <= rebuildBatch {
+		return int(n)
+	}
+	return int(min((cost-2*rebuildBatch)/rebuildTables, mostBuffer))
+}

@@ -1,0 +1,153 @@
+package processor
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tarnstream/tarn/internal/bubbletest"
+	"github.com/tarnstream/tarn/state"
+)
+
+const mib = 1 << 20
+
+// all is what the shares of a crowd come to when everything that is bounded is in use: the layers and a flush, or
+// rebuilds in place of them.
+func (s shares) all(c crowd) int64 {
+	return s.fixed + int64(c.stores()*memoryTables*s.buffer) + int64(s.cache) + s.rows + s.fetch + s.write + s.layers + s.layers*flushed/4
+}
+
+func TestShares(t *testing.T) {
+	for name, c := range map[string]crowd{
+		"one":      {tasks: 1, tables: 1, inputs: 1},
+		"four":     {tasks: 4, tables: 1, inputs: 1},
+		"many":     {tasks: 64, tables: 3, inputs: 1},
+		"no table": {tasks: 8, inputs: 2},
+		"reads":    {tasks: 16, tables: 1, inputs: 2, joined: 2, whole: 32},
+		"view":     {whole: 64},
+	} {
+		t.Run(name, func(t *testing.T) {
+			least := c.leastMemory()
+			_, err := newBudget(least-1, c)
+			require.ErrorContains(t, err, "processor.MemoryBytes takes at least")
+			_, err = newBudget(least, c)
+			require.NoError(t, err)
+			before := shares{}
+			for _, memory := range []int64{least, least + 1, least + 8*mib, 2 * least, 1 << 30, 1 << 40} {
+				s := c.share(memory)
+				require.LessOrEqual(t, s.all(c), inUse(memory))
+				if memory < 1<<30 { // more than can be used is not given away
+					require.Greater(t, s.all(c), inUse(memory)-mib)
+				}
+				require.Positive(t, s.rebuild)
+				require.GreaterOrEqual(t, s.rebuild, s.buffer)
+				require.Positive(t, s.rebuilds)
+				require.LessOrEqual(t, int64(s.rebuilds)*s.reserve, s.layers*3/4, "records go on beside rebuilds")
+				require.LessOrEqual(t, int64(s.rebuilds)*(rebuildCost(s.rebuild)-s.reserve*flushed/4), s.layers*3/4+int64(s.rebuilds),
+					"a turn takes what was reserved for it, and what it takes to flush that")
+				require.GreaterOrEqual(t, s.layers, before.layers)
+				require.GreaterOrEqual(t, s.fetch, before.fetch)
+				require.GreaterOrEqual(t, s.cache, before.cache)
+				require.GreaterOrEqual(t, s.buffer, before.buffer)
+				before = s
+			}
+		})
+	}
+}
+
+// The figures of docs/operating.md.
+func TestShares_AsDocumented(t *testing.T) {
+	for _, x := range []struct {
+		c     crowd
+		least int64 // MiB
+	}{
+		{crowd{tasks: 4, tables: 1, inputs: 1}, 26},
+		{crowd{tasks: 64, tables: 3, inputs: 1}, 122},
+		{crowd{whole: 64}, 53},
+	} {
+		require.Equal(t, x.least, (x.c.leastMemory()+mib-1)/mib, "%+v", x.c)
+	}
+	b, err := newBudget(0, crowd{tasks: 4, tables: 1, inputs: 1})
+	require.NoError(t, err)
+	require.EqualValues(t, 256*mib, b.option)
+	b, err = newBudget(0, crowd{tasks: 500, tables: 3, inputs: 1})
+	require.NoError(t, err)
+	require.Equal(t, b.crowd.leastMemory(), b.option, "the default is enough for any group")
+}
+
+// Tasks are woken when there is room again, be it from a flush or from the end of a rebuild, and a reservation waits until
+// tasks have made room.
+func TestLedger(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
+		freed := 0
+		l := &ledger{limit: 100, freed: func() { freed++ }}
+		a, b := &account{ledger: l}, &account{ledger: l}
+		a.add(60, 0)
+		b.add(39, 20)
+		require.False(t, l.full())
+		b.add(1, 1)
+		require.True(t, l.full())
+		require.EqualValues(t, 21, l.unflushed())
+		a.moved(-1)
+		require.False(t, l.full())
+		require.Equal(t, 1, freed)
+
+		var err error
+		reserved := false
+		go func() { err = l.reserve(t.Context(), 50); reserved = true }()
+		synctest.Wait()
+		require.True(t, l.full(), "tasks have to do with half of it")
+		require.False(t, reserved)
+		a.close()
+		synctest.Wait()
+		require.True(t, reserved)
+		require.NoError(t, err)
+		require.Equal(t, 2, freed)
+		a.add(70, 70)
+		held, kept := l.bytes()
+		require.EqualValues(t, [2]int64{40, 50}, [2]int64{held, kept}, "what comes after the task's end does not count")
+		b.add(10, 0)
+		require.True(t, l.full())
+		l.release(50)
+		require.False(t, l.full())
+		require.Equal(t, 3, freed)
+
+		gone := errors.New("gone")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		time.AfterFunc(time.Second, func() { cancel(gone) })
+		require.ErrorIs(t, l.reserve(ctx, 60), gone)
+		require.False(t, l.full(), "what was not given is given back")
+		b.close()
+		held, kept = l.bytes()
+		require.Zero(t, held+kept+l.unflushed())
+		(*account)(nil).moved(1)
+	})
+}
+
+// What a budget says is in use follows what is open.
+func TestBudget_CountsWhatIsOpen(t *testing.T) {
+	b, err := newBudget(64*mib, crowd{whole: 2})
+	require.NoError(t, err)
+	require.EqualValues(t, b.cache, b.shared.Bytes())
+	turn := b.restoring(state.RestoreOptions{}, func() {}).Admit
+	buffer, done, err := turn(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, b.rebuild, buffer)
+	_, reserved := b.ledger.bytes()
+	require.Equal(t, b.reserve, reserved)
+	for range b.rebuilds - 1 {
+		_, _, err := turn(t.Context())
+		require.NoError(t, err)
+	}
+	full, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, _, err = turn(full)
+	require.ErrorIs(t, err, context.Canceled, "there are no more turns")
+	done()
+	_, _, err = turn(t.Context())
+	require.NoError(t, err)
+}
