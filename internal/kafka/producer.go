@@ -114,7 +114,7 @@ func (c *Client) NewProducer(cfg ProducerConfig) *Producer {
 	cfg.Missing = cmp.Or(cfg.Missing, cfg.Timeout)
 	ctx, cancel := context.WithCancelCause(context.Background())
 	return &Producer{client: c, conf: cfg, window: maxWindow, log: cmp.Or(cfg.Logger, c.log), ctx: ctx, cancel: cancel,
-		lock: make(chan struct{}, 1), seqs: newSequences(), arenas: arenas{most: int(cfg.Bytes) / 2 / sendOverhead}, limits: map[string]int{}}
+		lock: make(chan struct{}, 1), seqs: newSequences(), arenas: arenas{most: int(cfg.Bytes / arenaShare)}, limits: map[string]int{}}
 }
 
 // Close ends the Produce call under way with ErrClosed and closes the producer's connections. It is idempotent.

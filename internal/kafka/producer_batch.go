@@ -56,38 +56,51 @@ func varintLen(v int64) int {
 }
 
 // cut tells how many of the records fit into a batch of limit bytes that takes no more memory than room to send, at least one,
-// and the size of that batch.
-func cut(records []OutRecord, limit, room int) (n, size int) {
+// the size of that batch, and what it takes.
+func cut(records []OutRecord, limit, room int) (n, size, memory int) {
 	size = batchOverhead
+	headers := 0
 	for i := range records {
 		add := recordSize(&records[i], records[i].Timestamp-records[0].Timestamp, int64(i))
-		if i > 0 && (size+add > limit || sendBytes(i+1, size+add) > room) {
-			return i, size
+		more := sendBytes(i+1, headers+len(records[i].Headers), size+add)
+		if i > 0 && (size+add > limit || more > room) {
+			return i, size, memory
 		}
-		size += add
+		size, memory, headers = size+add, more, headers+len(records[i].Headers)
 	}
-	return len(records), size
+	return len(records), size, memory
 }
 
 // sendBytes estimates the memory it takes to send n records of so many bytes: an arena of them, and their encoding, which is
 // made with room to grow.
-func sendBytes(n, size int) int { return n*sendOverhead + 2*size }
+func sendBytes(n, headers, size int) int { return n*sendOverhead + headers*headerOverhead + 2*size }
 
-const sendOverhead = int(unsafe.Sizeof(sarama.Record{})) + 8
+const (
+	sendOverhead   = int(unsafe.Sizeof(sarama.Record{})) + 8
+	headerOverhead = int(unsafe.Sizeof(sarama.RecordHeader{})) + 8
+)
 
-// arenas are kept for the batches to come, up to so many records.
+// arenaShare is what part of a producer's bytes is for arenas that are kept; the rest is for requests.
+const arenaShare = 4
+
+// room is what a request may take where so many brokers get some.
+func (p *Producer) room(brokers int) int {
+	return int(p.conf.Bytes-p.conf.Bytes/arenaShare) / max(brokers, 1)
+}
+
+// arenas are kept for the batches to come, up to so many bytes.
 type arenas struct {
 	most int
 
 	mu   sync.Mutex
 	free []*arena
-	kept int // records
+	kept int
 }
 
 func (p *arenas) bytes() int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return int64(p.kept * sendOverhead)
+	return int64(p.kept)
 }
 
 func (p *arenas) take() *arena {
@@ -99,7 +112,7 @@ func (p *arenas) take() *arena {
 	}
 	a := p.free[n-1]
 	p.free = p.free[:n-1]
-	p.kept -= len(a.records)
+	p.kept -= a.bytes()
 	return a
 }
 
@@ -108,9 +121,9 @@ func (p *arenas) put(a *arena) {
 	a.clear()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.kept+len(a.records) <= p.most {
+	if p.kept+a.bytes() <= p.most {
 		p.free = append(p.free, a)
-		p.kept += len(a.records)
+		p.kept += a.bytes()
 	}
 }
 
@@ -121,13 +134,18 @@ type arena struct {
 	refs       []*sarama.Record
 	headers    []sarama.RecordHeader
 	headerRefs []*sarama.RecordHeader
+
+	used, usedHeaders int // since the last clear
 }
+
+func (a *arena) bytes() int { return len(a.records)*sendOverhead + len(a.headers)*headerOverhead }
 
 // fill builds the batch. The records' bytes are referred to, not copied.
 func (a *arena) fill(records []OutRecord, st stamp, c Compression) *sarama.RecordBatch {
 	a.size(records)
 	first, newest := records[0].Timestamp, records[0].Timestamp
 	used := 0
+	defer func() { a.used, a.usedHeaders = len(records), used }()
 	for i := range records {
 		r := &records[i]
 		newest = max(newest, r.Timestamp)
@@ -177,6 +195,7 @@ func (a *arena) size(records []OutRecord) {
 // clear lets go of the caller's bytes.
 func (a *arena) clear() {
 	a.batch = sarama.RecordBatch{}
-	clear(a.records)
-	clear(a.headers)
+	clear(a.records[:a.used])
+	clear(a.headers[:a.usedHeaders])
+	a.used, a.usedHeaders = 0, 0
 }

@@ -89,24 +89,28 @@ func TestProduceOffsetUnknown(t *testing.T) {
 func TestProduceHoldsItsBytes(t *testing.T) {
 	const budget = 1 << 20
 	p := modelProducerFor(t, DefaultBatchBytes)
-	p.conf.Bytes, p.seqs.id, p.arenas.most = budget, 1, budget/2/sendOverhead
+	p.conf.Bytes, p.seqs.id, p.arenas.most = budget, 1, budget/arenaShare
 	var batches []OutBatch
 	for partition := range int32(12) {
 		b := OutBatch{Topic: "t", Partition: partition, Records: make([]OutRecord, 20_000)}
 		for i := range b.Records {
 			b.Records[i] = OutRecord{Key: []byte{byte(i)}, Timestamp: 1}
+			if i%10 == 0 {
+				b.Records[i].Headers = []state.Header{{Key: []byte("h"), Value: []byte("v")}}
+			}
 		}
 		batches = append(batches, b)
 	}
 	batches[3].Records[7].Value = make([]byte, budget/2)
 	r := newRun(p, batches)
 	r.leader = func(k laneKey) (int32, bool) { return k.partition % 2, true }
-	r.room = budget / r.brokers()
-	require.Equal(t, budget/2, r.room)
+	room := p.room(r.brokers())
+	require.Equal(t, budget*3/8, room)
+	r.room = room
 	sent, requests := 0, 0
 	for now := time.Unix(0, 0); !r.finished(); now = now.Add(time.Millisecond) {
 		for _, c := range r.next(now) {
-			require.True(t, c.memory <= budget/2 || len(c.batches) == 1 && len(c.batches[0].records) == 1, "%d records", len(c.batches[0].records))
+			require.True(t, c.memory <= room || len(c.batches) == 1 && len(c.batches[0].records) == 1, "%d records", len(c.batches[0].records))
 			answer := &sarama.ProduceResponse{Blocks: map[string]map[int32]*sarama.ProduceResponseBlock{"t": {}}}
 			_, used := p.request(c.batches)
 			for i, b := range c.batches {
@@ -114,12 +118,12 @@ func TestProduceHoldsItsBytes(t *testing.T) {
 				answer.Blocks["t"][b.lane.key.partition] = &sarama.ProduceResponseBlock{}
 				p.arenas.put(used[i])
 			}
-			require.LessOrEqual(t, p.Held(), int64(budget/2))
+			require.LessOrEqual(t, p.Held(), int64(budget/arenaShare))
 			requests++
 			r.apply(event{command: c, sent: true, answer: answer}, now)
 		}
 	}
 	require.NoError(t, r.err())
 	require.Equal(t, 12*20_000, sent)
-	require.Greater(t, requests, 12*20_000*sendOverhead/(budget/2))
+	require.Greater(t, requests, 12*20_000*sendOverhead/room)
 }

@@ -82,7 +82,7 @@ func newRun(p *Producer, batches []OutBatch) *run {
 		}
 		l.rest = append(l.rest, b.Records)
 	}
-	r.room = int(p.conf.Bytes) / max(r.brokers(), 1)
+	r.room = p.room(r.brokers())
 	return r
 }
 
@@ -181,8 +181,7 @@ func (r *run) round(now time.Time) []command {
 		if b == nil {
 			continue
 		}
-		memory := sendBytes(len(b.records), b.size)
-		if begun && (sends[i].size+b.size > maxRequestBytes || sends[i].memory+memory > r.room) {
+		if begun && (sends[i].size+b.size > maxRequestBytes || sends[i].memory+b.memory > r.room) {
 			continue
 		}
 		if !begun {
@@ -192,7 +191,7 @@ func (r *run) round(now time.Time) []command {
 		}
 		b.state = flying
 		l.node, l.flying = node, l.flying+1
-		sends[i].batches, sends[i].size, sends[i].memory = append(sends[i].batches, b), sends[i].size+b.size, sends[i].memory+memory
+		sends[i].batches, sends[i].size, sends[i].memory = append(sends[i].batches, b), sends[i].size+b.size, sends[i].memory+b.memory
 	}
 	return sends
 }

@@ -215,10 +215,10 @@ func TestEncodedSize(t *testing.T) {
 				records[i].Headers = append(records[i].Headers, state.Header{Key: blob(), Value: blob()})
 			}
 		}
-		n, size := cut(records, math.MaxInt, math.MaxInt)
+		n, size, _ := cut(records, math.MaxInt, math.MaxInt)
 		require.Equal(t, len(records), n)
 		require.Equal(t, encodedBatch(t, records), size)
-		_, one := cut(records[:1], 0, 0)
+		_, one, _ := cut(records[:1], 0, 0)
 		require.Equal(t, EncodedSize(&records[0]), one)
 	}
 }

@@ -17,6 +17,7 @@ type batch struct {
 	lane    *lane
 	records []OutRecord
 	size    int
+	memory  int   // it takes to send it
 	invalid error // they cannot be sent at all
 	stamp   stamp
 	stamped bool
@@ -98,8 +99,8 @@ func (l *lane) cut(room int) bool {
 	if len(l.rest) == 0 {
 		return false
 	}
-	n, size := cut(l.rest[0], l.limit, room)
-	b := &batch{lane: l, records: l.rest[0][:n], size: size}
+	n, size, memory := cut(l.rest[0], l.limit, room)
+	b := &batch{lane: l, records: l.rest[0][:n], size: size, memory: memory}
 	for i := range b.records {
 		if t := b.records[i].Timestamp; t < 0 || t > maxTimestamp {
 			b.invalid = &Error{Code: int16(sarama.ErrInvalidTimestamp), Request: "Produce", Topic: l.key.topic, Partition: l.key.partition,
@@ -248,8 +249,8 @@ func (r *run) split(b *batch) {
 	l.limit = b.size / 2
 	var parts []*batch
 	for st, records := b.stamp, b.records; len(records) > 0; {
-		n, size := cut(records, l.limit, math.MaxInt)
-		parts = append(parts, &batch{lane: l, records: records[:n], size: size, stamp: st, stamped: true, uncertain: b.uncertain})
+		n, size, memory := cut(records, l.limit, math.MaxInt)
+		parts = append(parts, &batch{lane: l, records: records[:n], size: size, memory: memory, stamp: st, stamped: true, uncertain: b.uncertain})
 		st.seq, records = advance(st.seq, n), records[n:]
 	}
 	l.window = append(parts, l.window[1:]...)
