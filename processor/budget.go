@@ -3,6 +3,7 @@ package processor
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"sync/atomic"
 
 	"github.com/tarnstream/tarn/internal/kafka"
@@ -14,7 +15,7 @@ import (
 // MemoryBytes bounds the memory of a Processor or a View, all tasks of the process together: rows that callbacks have read
 // and what they have written, until it is on disk, records that were fetched and are not handled yet, what is being produced,
 // and LevelDB. It is divided among them when the partitions are known; what is too small for the group is an error of Run
-// that names the least. The default is 256 MiB, or the least where that is more.
+// that names the least. The default, also of 0, is 256 MiB, or the least where that is more.
 //
 // At most 7/16 of it is in use at a time: with Go's default GOGC=100 the heap grows to twice what is in use before it is
 // collected, so that the process grows by about n. What a program's own values take is not part of it. Stats tells what
@@ -38,7 +39,7 @@ type budget struct {
 }
 
 // newBudget divides option among a crowd; 0 is the default.
-func newBudget(option int64, c crowd) (*budget, error) {
+func newBudget(option int64, c crowd, log *slog.Logger) (*budget, error) {
 	least := c.leastMemory()
 	if option == 0 {
 		option = max(defaultMemory, least)
@@ -49,12 +50,16 @@ func newBudget(option int64, c crowd) (*budget, error) {
 	}
 	b := &budget{shares: c.share(option), option: option, crowd: c}
 	b.shared = ldb.NewShared(max(b.cache, 1), openTables, tableWriters)
-	b.ledger.limit, b.ledger.freed = b.layers, func() {}
+	b.ledger.limit, b.ledger.freed, b.ledger.pressed = b.layers, func() {}, func() {}
+	b.ledger.room.Store(b.layers)
 	b.turns = make(chan struct{}, b.rebuilds)
+	log.Info("memory divided", "option", option, "tasks", c.tasks, "stores", c.stores(), "fixed", b.fixed,
+		"stores_bytes", int64(c.stores()*memoryTables)*int64(b.buffer), "blocks", b.cache, "rows", b.rows, "layers", b.layers,
+		"rebuild", b.rebuild, "rebuilds", b.rebuilds, "fetched", b.fetch, "producing", b.write)
 	return b, nil
 }
 
-// crowdOf is that of a group.
+// crowd is that of a group.
 func (e *environment) crowd() crowd {
 	c := crowd{tasks: int(e.taskCount), tables: len(e.group.Tables), inputs: len(e.group.Inputs)}
 	for i := range e.group.Reads {
@@ -85,7 +90,7 @@ func (b *budget) open(dir string, o state.Options) (state.Store, error) {
 
 // restoring completes the options of a restore. waits is called before a turn is waited for.
 func (b *budget) restoring(o state.RestoreOptions, waits func()) state.RestoreOptions {
-	o.BatchBytes = min(rebuildBatch, b.rebuild)
+	o.BatchBytes = min(b.buffer, mostBatch)
 	o.Admit = func(ctx context.Context) (int, func(), error) {
 		waits()
 		select {
@@ -97,7 +102,7 @@ func (b *budget) restoring(o state.RestoreOptions, waits func()) state.RestoreOp
 			<-b.turns
 			return 0, nil, err
 		}
-		return b.rebuild, func() {
+		return int(b.rebuild), func() {
 			b.ledger.release(b.reserve)
 			<-b.turns
 		}, nil
@@ -123,7 +128,7 @@ func (s *countedStore) Close() error {
 func (b *budget) stats(reader *kafka.Reader) observe.MemoryStats {
 	layers, _ := b.ledger.bytes()
 	s := observe.MemoryStats{Bound: inUse(b.option), Fixed: programBytes + b.tasks.Load()*taskBytes + b.stores.Load()*storeBytes,
-		Stores: b.stores.Load() * memoryTables * int64(b.buffer), Layers: layers, Rebuilds: int64(len(b.turns)) * rebuildCost(b.rebuild),
+		Stores: b.stores.Load() * memoryTables * int64(b.buffer), Layers: layers, Rebuilds: int64(len(b.turns)) * b.rebuild,
 		Fetched: reader.Held()}
 	if b.crowd.stores() > 0 {
 		s.Blocks = int64(b.shared.Bytes())
@@ -136,7 +141,10 @@ func (b *budget) stats(reader *kafka.Reader) observe.MemoryStats {
 
 // mostOpen is what a task's open layer may take: room is left for those of others, and for what is in a commit or waits for
 // the disk.
-func (b *budget) mostOpen() int { return int(max(b.layers/8, b.layers/3/max(b.tasks.Load(), 1))) }
+func (b *budget) mostOpen() int {
+	room := b.ledger.room.Load()
+	return int(max(room/8, room/3/max(b.tasks.Load(), 1)))
+}
 
 // rowLimit is what an overlay may keep of the rows it has read.
 func (b *budget) rowLimit() int {

@@ -226,7 +226,7 @@ func (c *committer) awaitDisk(ctx context.Context, turn []*sealed) error {
 	b := c.env.budget
 	for _, s := range turn {
 		for _, cell := range s.task.cells {
-			if n := int64(cell.pendingBytes()); n == 0 || n < b.layers/4 && b.ledger.unflushed() < b.layers*3/4 {
+			if n := int64(cell.pendingBytes()); n == 0 || n < b.layers/4 && b.ledger.unflushed() < b.ledger.room.Load()*3/4 {
 				continue
 			}
 			held, cancel := until(ctx, s.task.lease)
@@ -334,7 +334,7 @@ func (c *committer) promote(turn []*sealed) {
 			close(w.done)
 		}
 	}
-	if flush || c.env.budget.ledger.unflushed() > c.env.budget.layers/2 {
+	if flush || c.env.budget.ledger.unflushed() > c.env.budget.ledger.room.Load()/2 {
 		c.env.flush.kickNow()
 	}
 }

@@ -7,29 +7,43 @@ import (
 )
 
 // ledger counts the memory of what callbacks have written, of all tasks, from the record in hand to the disk, and of rebuilds
-// that have their turn. Past its limit tasks wait, and what they wait for is a commit and a flush; neither needs anything of
-// the ledger.
+// that have their turn. Past its limit tasks wait, and what they wait for is a commit and a flush: neither needs anything of
+// the ledger, but a commit needs the callbacks in hand to return.
 type ledger struct {
-	limit int64
-	freed func() // called, without a lock, when it is no more full
+	limit   int64
+	freed   func() // called, without a lock, when it is no more full
+	pressed func() // called, without a lock, when a reservation has to wait
 
 	isFull atomic.Bool
+	room   atomic.Int64 // limit without what is reserved
 
 	mu       sync.Mutex // guards what follows
 	held     int64
 	pending  int64         // of held: in Kafka, not on disk
 	reserved int64         // for rebuilds
-	fell     chan struct{} // closed when held falls; nil while nobody waits
+	fell     chan struct{} // closed when held or reserved falls; nil while nobody waits
 }
 
 // full tells that tasks have to wait. It is asked with every record.
 func (l *ledger) full() bool { return l.isFull.Load() }
 
 // change changes what is counted, with mu held, and tells whether tasks need not wait any more.
-func (l *ledger) change(by func()) (freed bool) {
-	by()
-	full := l.held >= l.limit-l.reserved
-	return l.isFull.Swap(full) && !full
+func (l *ledger) change(held, pending, reserved int64) (freed bool) {
+	l.held, l.pending, l.reserved = l.held+held, l.pending+pending, l.reserved+reserved
+	if (held < 0 || reserved < 0) && l.fell != nil {
+		close(l.fell)
+		l.fell = nil
+	}
+	room := l.limit - l.reserved
+	if reserved != 0 {
+		l.room.Store(room)
+	}
+	full := l.held >= room
+	if full != l.isFull.Load() {
+		l.isFull.Store(full)
+		return !full
+	}
+	return false
 }
 
 // unflushed is what waits for the disk.
@@ -48,14 +62,7 @@ func (l *ledger) bytes() (held, reserved int64) {
 
 func (l *ledger) add(held, pending int64) {
 	l.mu.Lock()
-	freed := l.change(func() {
-		l.held += held
-		l.pending += pending
-	})
-	if held < 0 && l.fell != nil {
-		close(l.fell)
-		l.fell = nil
-	}
+	freed := l.change(held, pending, 0)
 	l.mu.Unlock()
 	if freed {
 		l.freed()
@@ -65,13 +72,14 @@ func (l *ledger) add(held, pending int64) {
 // reserve makes room: tasks have to do with less from now on, and it returns when they do.
 func (l *ledger) reserve(ctx context.Context, bytes int64) error {
 	l.mu.Lock()
-	l.change(func() { l.reserved += bytes })
+	l.change(0, 0, bytes)
 	for l.held > l.limit-l.reserved {
 		if l.fell == nil {
 			l.fell = make(chan struct{})
 		}
 		fell := l.fell
 		l.mu.Unlock()
+		l.pressed()
 		select {
 		case <-fell:
 		case <-ctx.Done():
@@ -86,7 +94,7 @@ func (l *ledger) reserve(ctx context.Context, bytes int64) error {
 
 func (l *ledger) release(bytes int64) {
 	l.mu.Lock()
-	freed := l.change(func() { l.reserved -= bytes })
+	freed := l.change(0, 0, -bytes)
 	l.mu.Unlock()
 	if freed {
 		l.freed()

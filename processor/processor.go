@@ -120,7 +120,7 @@ func (p *Processor) prepare(ctx context.Context) (env *environment, err error) {
 		err = checkTopics(checking, env)
 	}
 	if err == nil {
-		if env.budget, err = newBudget(p.conf.memory, env.crowd()); err != nil {
+		if env.budget, err = newBudget(p.conf.memory, env.crowd(), env.log); err != nil {
 			err = fmt.Errorf("processor: group %s: %w", g.Name, err)
 		}
 	}
@@ -163,6 +163,10 @@ func (e *environment) run(ctx context.Context, p *Processor) error {
 	workers := worker.New(parts.Context())
 	e.tasks = newTasks(e, workers, p.ready)
 	e.budget.ledger.freed = e.tasks.nudge
+	e.budget.ledger.pressed = func() {
+		e.commit.kickNow()
+		e.flush.kickNow()
+	}
 	e.lookups = newLookups(e)
 	e.member = e.client.NewMembership(e.membershipConfig())
 	p.enter(observe.StateRunning, e.tasks)

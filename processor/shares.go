@@ -30,7 +30,7 @@ type shares struct {
 	fetch  int64 // the reader
 	write  int64 // the producer
 
-	rebuild  int   // LevelDB's memory table of a rebuild that has its turn
+	rebuild  int64 // a rebuild that has its turn
 	rebuilds int   // turns at a time
 	reserve  int64 // of layers, for a turn
 }
@@ -45,13 +45,13 @@ const (
 	tableWriters = 2
 	openTables   = 512
 	// memoryTables is how often a store has its buffer in memory: two memory tables, each with an index that may be as
-	// large, and the same again for a generation that is rebuilt beside. A rebuild that has its turn has its own buffer
-	// rebuildTables times, and up to rebuildBatch twice.
-	memoryTables  = 8
-	rebuildTables = 4
-	rebuildBatch  = 512 << 10
-	mostRebuilds  = 4
-	mostBuffer    = 4 << 20
+	// large, and the same again for a generation that is rebuilt beside.
+	memoryTables = 8
+	mostRebuilds = 4
+	mostRebuild  = 16 << 20 // more of it makes a rebuild hardly faster
+	mostBuffer   = 4 << 20
+	// mostBatch is that of a restore without a turn. LevelDB's memory table becomes as large as a batch.
+	mostBatch = 512 << 10
 )
 
 // flushed is how much more than the layers themselves it takes to flush them, in quarters: a quarter at most is flushed at a
@@ -129,19 +129,7 @@ func (c crowd) share(memory int64) shares {
 // turns divides three quarters of the layers among rebuilds: two at a time, or more where they have all they can use.
 func (s *shares) turns() {
 	all := s.layers * 3 / 4 * (4 + flushed) / 4 // what is reserved is not flushed either
-	s.rebuild = max(rebuildBuffer(all/2), s.buffer)
-	cost := rebuildCost(s.rebuild)
-	s.rebuilds = int(min(max(all/cost, 1), mostRebuilds))
-	s.reserve = min(cost*4/(4+flushed), s.layers*3/4/int64(s.rebuilds))
-}
-
-// rebuildCost is what a rebuild with its turn takes.
-func rebuildCost(buffer int) int64 { return int64(rebuildTables*buffer + 2*min(buffer, rebuildBatch)) }
-
-// rebuildBuffer is the buffer of a rebuild that may take so much.
-func rebuildBuffer(cost int64) int {
-	if n := cost / (rebuildTables + 2); n <= rebuildBatch {
-		return int(n)
-	}
-	return int(min((cost-2*rebuildBatch)/rebuildTables, mostBuffer))
+	s.rebuild = min(all/2, mostRebuild)
+	s.rebuilds = int(min(all/s.rebuild, mostRebuilds))
+	s.reserve = min(s.rebuild*4/(4+flushed), s.layers*3/4/int64(s.rebuilds))
 }

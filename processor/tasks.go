@@ -229,6 +229,7 @@ func (ts *tasks) close(ctx context.Context, given []*task) {
 	for _, t := range given {
 		if await(ctx, t.closed); !t.hasEnded() {
 			t.log.Error("a callback does not return; its partition stays closed in this process")
+			t.account.close() // it is never written: others need not wait for it
 		}
 	}
 }

@@ -62,7 +62,7 @@ func newMemory() *memory { return &memory{rows: map[string]*state.Row{}} }
 
 // newTestBudget is one that nothing comes near.
 func newTestBudget() *budget {
-	b, err := newBudget(1<<40, crowd{tasks: 1, tables: 1, inputs: 1})
+	b, err := newBudget(1<<40, crowd{tasks: 1, tables: 1, inputs: 1}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		panic(err)
 	}

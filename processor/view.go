@@ -131,7 +131,7 @@ func (v *View[T]) open(ctx context.Context, dir *state.GroupDir, topic kafka.Top
 	if err != nil {
 		return nil, err
 	}
-	if v.budget, err = newBudget(v.conf.memory, crowd{whole: len(topic.Partitions)}); err != nil {
+	if v.budget, err = newBudget(v.conf.memory, crowd{whole: len(topic.Partitions)}, v.log); err != nil {
 		return nil, err
 	}
 	parts := make([]*part, len(topic.Partitions))

@@ -10,6 +10,7 @@ import (
 // of a key wins (R49). The zero Batch is empty and ready. It is for one goroutine, and may be used again after Reset.
 type Batch struct {
 	ops        ldb.Batch
+	newest     *fold // instead of ops, of a rebuild
 	key, val   []byte
 	rows       int
 	checkpoint Checkpoint
@@ -21,15 +22,23 @@ type Batch struct {
 func (b *Batch) Put(key, value []byte, offset, timestamp int64) {
 	b.key = append(append(b.key[:0], prefixData), key...)
 	b.val = appendRow(b.val[:0], Row{Value: value, Offset: offset, Timestamp: timestamp})
-	b.ops.Put(b.key, b.val)
 	b.rows++
+	if b.newest != nil {
+		b.newest.put(b.key, b.val)
+		return
+	}
+	b.ops.Put(b.key, b.val)
 }
 
 // Delete removes key.
 func (b *Batch) Delete(key []byte) {
 	b.key = append(append(b.key[:0], prefixData), key...)
-	b.ops.Delete(b.key)
 	b.rows++
+	if b.newest != nil {
+		b.newest.put(b.key, nil)
+		return
+	}
+	b.ops.Delete(b.key)
 }
 
 // SetCheckpoint gives the checkpoint to be written with the batch. The store sets its flush number. A batch without one
@@ -40,11 +49,26 @@ func (b *Batch) SetCheckpoint(c Checkpoint) { b.checkpoint, b.has = c, true }
 func (b *Batch) Len() int { return b.rows }
 
 // Bytes is the size of the keys and values in it, nearly.
-func (b *Batch) Bytes() int { return b.ops.Bytes() }
+func (b *Batch) Bytes() int {
+	if b.newest != nil {
+		return b.newest.bytes()
+	}
+	return b.ops.Bytes()
+}
+
+// fold has the empty batch keep the newest row of each key only.
+func (b *Batch) fold() {
+	if b.newest == nil {
+		b.newest = newFold()
+	}
+}
 
 // Reset empties the batch and keeps its memory.
 func (b *Batch) Reset() {
 	b.ops.Reset()
+	if b.newest != nil {
+		b.newest.reset()
+	}
 	b.rows, b.has = 0, false
 	b.checkpoint = Checkpoint{}
 }
@@ -53,7 +77,11 @@ func (b *Batch) Reset() {
 // Keys and rows belong to the batch.
 func (b *Batch) All() iter.Seq2[[]byte, *Row] {
 	return func(yield func([]byte, *Row) bool) {
-		for key, value := range b.ops.All() {
+		all := b.ops.All()
+		if b.newest != nil {
+			all = b.newest.sorted()
+		}
+		for key, value := range all {
 			if len(key) == 0 || key[0] != prefixData {
 				continue
 			}

@@ -125,16 +125,20 @@ func (c *changes) sweep(below int64) (int, error) {
 	return n, it.Err()
 }
 
-// swap carries out a swap and tells in what the new generation differs.
-func (c *changes) swap() error {
+// swap carries out a swap, calls done, and tells in what the new generation differs.
+func (c *changes) swap(done func()) error {
 	c.hidden = false
-	if !c.telling() {
-		return c.s.Swap()
+	var old Iterator
+	if c.telling() {
+		old = c.s.Range(nil, nil)
+		defer old.Close()
 	}
-	old := c.s.Range(nil, nil)
-	defer old.Close()
 	if err := c.s.Swap(); err != nil {
 		return err
+	}
+	done()
+	if !c.telling() {
+		return nil
 	}
 	now := c.s.Range(nil, nil)
 	defer now.Close()

@@ -186,7 +186,13 @@ func (g *generation) write(b *Batch, sync bool) error {
 	if g.closed {
 		return ErrClosed
 	}
-	if err := g.db.Write(&b.ops, sync); err != nil {
+	var err error
+	if b.newest != nil {
+		err = g.db.Fill(b.newest.sorted(), &b.ops)
+	} else {
+		err = g.db.Write(&b.ops, sync)
+	}
+	if err != nil {
 		return asDamage(g.dir, err)
 	}
 	g.meta.Lock()

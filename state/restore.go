@@ -34,10 +34,11 @@ type RestoreOptions struct {
 	// for a row below a risen log start. A row that goes by one of the last two has no offset and time of its own:
 	// UnknownOffset. Bytes are good until it returns. An error ends the restore.
 	Changed func(kind string, was *Row, is Record) error
-	// Admit, where set, gives a rebuild its turn, and may wait for it: a turn has the buffer of Store.Resize, and done is called
-	// when it ends. A rebuild that nothing comes for gives its turn back and asks again when something does.
-	Admit func(ctx context.Context) (buffer int, done func(), err error)
-	// BatchBytes is the size at which a batch is written, 512 KiB by default.
+	// Admit, where set, gives a rebuild its turn, and may wait for it: bytes is the memory it may take, and done is called
+	// when it ends. The more it may take, the more records are overwritten before they cost a write. A rebuild that nothing
+	// comes for gives its turn back and asks again when something does.
+	Admit func(ctx context.Context) (bytes int, done func(), err error)
+	// BatchBytes is the size at which a batch is written, 512 KiB by default, but for a rebuild that has a turn.
 	BatchBytes int
 	// HangDeadline is how long a transaction may keep the end from being read before *HangingTransactionError,
 	// 60 s by default. It must be longer than the producers' transaction.timeout.ms plus the broker's scan (10 s).

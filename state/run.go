@@ -20,9 +20,9 @@ type shell struct {
 	out   Outcome
 	began time.Time
 
-	buffer int       // of the rebuild's turn
-	done   func()    // ends it; nil without one
-	last   time.Time // when something came in it
+	turn int       // what the rebuild's turn may take
+	done func()    // ends it; nil without one
+	last time.Time // when something came in it
 }
 
 func newShell(s Store, l Log, o RestoreOptions, follow bool) *shell {
@@ -89,6 +89,11 @@ func (sh *shell) do(ctx context.Context, c command) (event, error) {
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("state: restore %s/%d: %w", sh.o.Topic, sh.o.Partition, context.Cause(ctx))
 	}
+	if sh.idle() {
+		if err := sh.park(); err != nil {
+			return nil, err
+		}
+	}
 	switch c.kind {
 	case cmdList:
 		return sh.list(ctx)
@@ -121,7 +126,10 @@ func (sh *shell) fetch(ctx context.Context, position int64) (event, error) {
 	if err != nil {
 		return evFailed{err}, nil
 	}
-	return evRecords{rs}, sh.idle(rs)
+	if rs.Next > rs.Position {
+		sh.last = sh.o.Now()
+	}
+	return evRecords{rs}, nil
 }
 
 // sleep waits; that ctx ended meanwhile shows at the next command.
@@ -140,11 +148,12 @@ func (sh *shell) change(c command) error {
 	switch c.kind {
 	case cmdBegin:
 		sh.batch.Reset()
+		sh.batch.fold()
 		sh.told.hide()
 		sh.cp, sh.dirty = c.cp, true // an empty log leaves a checkpoint too
 		err := sh.s.Rebuild(c.plan.Cause, c.plan.Quarantine)
 		if err == nil && sh.done != nil {
-			err = sh.s.Resize(sh.buffer)
+			err = sh.s.Resize(sh.turn / turnBuffer)
 		}
 		return err
 	case cmdApply:
@@ -155,12 +164,13 @@ func (sh *shell) change(c command) error {
 		if err := sh.flush(); err != nil {
 			return err
 		}
-		defer sh.leave()
-		return sh.told.swap()
+		sh.batch = Batch{}
+		return sh.told.swap(sh.leave)
 	}
 	if err := sh.flush(); err != nil { // cmdReady
 		return err
 	}
+	sh.batch = Batch{} // what follows is small
 	if err := sh.told.start(); err != nil {
 		return err
 	}
@@ -171,10 +181,16 @@ func (sh *shell) change(c command) error {
 }
 
 // apply puts records into the batch and writes it when it is big enough or wanted now. What is applied and the
-// checkpoint that says so are always one batch (R15).
+// checkpoint that says so are one batch (R15).
 func (sh *shell) apply(c command) error {
 	for i := range c.apply.Records {
 		rec := &c.apply.Records[i]
+		if sh.r.rebuilding && sh.batch.Bytes() >= sh.room() { // thrown away if it is interrupted: any checkpoint will do
+			if err := sh.flush(); err != nil {
+				return err
+			}
+		}
+		sh.dirty = true
 		if rec.Key == nil {
 			sh.out.NullKeys++
 			continue
@@ -193,7 +209,7 @@ func (sh *shell) apply(c command) error {
 		sh.out.Bytes += int64(len(rec.Key) + len(rec.Value))
 	}
 	sh.cp, sh.dirty = c.cp, true
-	if c.flush || sh.batch.Bytes() >= sh.o.BatchBytes {
+	if c.flush || sh.batch.Bytes() >= sh.room() {
 		if err := sh.flush(); err != nil {
 			return err
 		}

@@ -36,8 +36,8 @@ type Store interface {
 	// Rebuild begins a new empty generation beside the current one; Write goes there from now on. An unfinished older
 	// rebuild is removed first. With quarantine the old generation is set aside at Swap instead of removed.
 	Rebuild(cause string, quarantine bool) error
-	// Resize gives the generation of a rebuild another memory table, until Swap; 0 is that of Options. LevelDB is opened anew
-	// for it. The smaller it is, the more often the same tables are written. Without a rebuild it does nothing.
+	// Resize gives the generation of a rebuild another memory table, until Swap; that of Options is the least. LevelDB is
+	// opened anew for it. The smaller it is, the more often the same tables are written. Without a rebuild it does nothing.
 	Resize(buffer int) error
 	// Swap makes the new generation the current one, atomically and durably, and then removes the old one
 	// (once its last iterator is closed) or sets it aside. Without a Rebuild before, it does nothing.

@@ -9,18 +9,31 @@ import (
 // idleTurn is how long a rebuild keeps its turn while nothing comes: its broker may be away for long, and others wait.
 const idleTurn = 5 * time.Second
 
+// Of a turn, LevelDB's memory table has an eighth, four times; the rest is for rows that are folded.
+const (
+	turnBuffer = 8
+	turnFold   = 2
+)
+
+// room is how much a batch takes before it is written.
+func (sh *shell) room() int {
+	if sh.done != nil {
+		return sh.turn / turnFold
+	}
+	return sh.o.BatchBytes
+}
+
 // enter takes a turn where a rebuild has none.
 func (sh *shell) enter(ctx context.Context) (err error) {
-	sh.last = sh.o.Now()
 	if sh.o.Admit == nil || !sh.r.rebuilding || sh.done != nil {
 		return nil
 	}
-	if sh.buffer, sh.done, err = sh.o.Admit(ctx); err != nil {
+	if sh.turn, sh.done, err = sh.o.Admit(ctx); err != nil {
 		sh.done = nil
 		return fmt.Errorf("state: restore %s/%d: %w", sh.o.Topic, sh.o.Partition, err)
 	}
 	sh.last = sh.o.Now()
-	return sh.s.Resize(sh.buffer)
+	return sh.s.Resize(sh.turn / turnBuffer)
 }
 
 // bounds gives the turn back when the broker does not answer for a while.
@@ -40,16 +53,17 @@ func (sh *shell) bounds(ctx context.Context) (Bounds, error) {
 	return sh.l.Bounds(ctx)
 }
 
-// idle gives the turn back when nothing has come for a while.
-func (sh *shell) idle(rs Records) error {
-	if sh.done == nil || rs.Next > rs.Position || sh.o.Now().Sub(sh.last) < idleTurn {
-		return nil
-	}
-	return sh.park()
-}
+// idle tells that nothing has come for a while in the turn.
+func (sh *shell) idle() bool { return sh.done != nil && sh.o.Now().Sub(sh.last) >= idleTurn }
 
+// park gives the turn back, and the memory of what was gathered in it.
 func (sh *shell) park() error {
 	defer sh.leave()
+	if err := sh.flush(); err != nil {
+		return err
+	}
+	sh.batch = Batch{}
+	sh.batch.fold()
 	return sh.s.Resize(0)
 }
 

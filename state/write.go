@@ -6,6 +6,8 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+
+	"github.com/tarnstream/tarn/internal/ldb"
 )
 
 // Write writes the batch with its checkpoint.
@@ -166,20 +168,35 @@ func (d *disk) Resize(buffer int) error {
 	if err := d.writable(); err != nil {
 		return err
 	}
-	buffer = orDefault(buffer, d.o.WriteBufferBytes)
+	buffer = max(buffer, d.o.WriteBufferBytes)
 	if d.next == nil || d.next.buffer == buffer {
 		return nil
 	}
 	return d.failedBy(d.reopen(buffer))
 }
 
+// openClosed opens a generation for what LevelDB does with its journals at an open.
+func openClosed(fs ldb.FS, dir string, c ldb.Config) error {
+	g, err := openGeneration(fs, dir, c)
+	if err != nil {
+		return err
+	}
+	return g.close()
+}
+
 // reopen closes and opens the generation of a rebuild. All that was written must be there, synced or not.
 func (d *disk) reopen(buffer int) error {
 	g, c := d.next, d.cfg
-	c.WriteBufferBytes = buffer
 	if err := g.close(); err != nil {
 		return err
 	}
+	if buffer < g.buffer { // its journal becomes one table, not many that are as small as the new buffer
+		c.WriteBufferBytes = g.buffer
+		if err := openClosed(d.o.FS, g.dir, c); err != nil {
+			return err
+		}
+	}
+	c.WriteBufferBytes = buffer
 	again, err := openGeneration(d.o.FS, g.dir, c)
 	if err != nil {
 		return err

@@ -11,8 +11,8 @@ import (
 
 // Held is what one run of tarn took of its memory option.
 type Held struct {
-	Work    string
-	Option  int64 // 0: the default
+	Work   string
+	Option int64 // 0: the default
 	// InUse is the most of what was in use at a time, Parts the most of each part at any time; Idle and Peak are the process's
 	// peak memory before and after. All in bytes.
 	InUse      int64

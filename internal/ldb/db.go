@@ -3,6 +3,7 @@ package ldb
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"path/filepath"
 
@@ -114,6 +115,36 @@ func (d *DB) Write(b *Batch, sync bool) error {
 	}
 	return nil
 }
+
+// Fill writes rows, a nil one deletes, and then the batch, without sync and not at once: what is there after a crash is some of
+// it. Rows that come in key order are cheap, and make tables that do not overlap.
+//
+// goleveldb's transactions would save the journal, but after a failed one its Close never returns.
+func (d *DB) Fill(rows iter.Seq2[[]byte, []byte], last *Batch) error {
+	var b Batch
+	for key, row := range rows {
+		if row == nil {
+			b.Delete(key)
+		} else {
+			b.Put(key, row)
+		}
+		if b.Bytes() >= fillBytes {
+			if err := d.Write(&b, false); err != nil {
+				return err
+			}
+			b.Reset()
+		}
+	}
+	if b.Len() > 0 {
+		if err := d.Write(&b, false); err != nil {
+			return err
+		}
+	}
+	return d.Write(last, false)
+}
+
+// fillBytes is the size of Fill's batches. LevelDB makes its memory table larger where a batch is.
+const fillBytes = 32 << 10
 
 // Sync makes durable what was written without sync, but for the entries of the directory. What is no more in a journal
 // is in a table, which goleveldb has synced.

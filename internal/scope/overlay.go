@@ -4,6 +4,7 @@ import (
 	"math"
 	"reflect"
 	"slices"
+	"unsafe"
 )
 
 // Coder is codec.Codec, which lies in the same row of the layers.
@@ -61,13 +62,13 @@ type pending[T any] struct {
 // rowOverhead estimates a row without key and data, changeOverhead what becomes of one that was written: its change, its
 // place in the sealed layer, its record.
 const (
-	rowOverhead    = 140
+	rowOverhead    = 72 // and row
 	changeOverhead = 300
 )
 
 // weight estimates the memory of a row, of a dirty one with what it takes when it is sealed.
 func (o *Overlay[T]) weight(r *row[T]) int {
-	n := rowOverhead + len(r.key) + len(r.data)
+	n := rowOverhead + int(unsafe.Sizeof(*r)) + len(r.key) + len(r.data)
 	if o.decoded { // it may be a string
 		n += len(r.data)
 	}
@@ -276,12 +277,17 @@ func (o *Overlay[T]) Seal() []Change {
 	if len(o.dirty) == 0 {
 		return nil
 	}
-	var arena []byte
+	left := 0
+	for _, r := range o.dirty {
+		left += len(r.data)
+	}
+	arena := []byte{} // an empty value is not a null one
 	changes := make([]Change, len(o.dirty))
 	for i, r := range o.dirty {
-		if arena == nil || cap(arena)-len(arena) < len(r.data) { // an empty value is not a null one
-			arena = make([]byte, 0, max(arenaPiece, len(r.data)))
+		if cap(arena)-len(arena) < len(r.data) {
+			arena = make([]byte, 0, max(len(r.data), min(arenaPiece, left)))
 		}
+		left -= len(r.data)
 		at := len(arena)
 		arena = append(arena, r.data...)
 		changes[i] = Change{Key: r.key, Value: arena[at:len(arena):len(arena)], Delete: !r.present, Timestamp: r.timestamp}
