@@ -34,7 +34,7 @@ func parseMemory(args []string, stderr io.Writer) (memoryConfig, error) {
 	fs.IntVar(&c.shape.Partitions, "partitions", 64, "partitions")
 	fs.IntVar(&c.shape.ValueBytes, "value", 100, "`bytes` of a value")
 	fs.IntVar(&c.rate, "rate", 8<<20, "what may be written to the broker, in `bytes` a second; 0 for as fast as it takes it")
-	fs.StringVar(&options, "options", "0,128,256", "values of processor.MemoryBytes in `MiB`, separated by commas; 0 is the default")
+	fs.StringVar(&options, "options", "0,128", "values of processor.MemoryBytes in `MiB`, separated by commas; 0 is the default")
 	fs.StringVar(&brokers, "brokers", "", "`addresses` of a Kafka to use, separated by commas; without it tarn dev is built and run")
 	fs.StringVar(&c.profile, "profile", "", "`folder` for a processor and a heap profile of each run")
 	if err := fs.Parse(args); err != nil {
