@@ -54,7 +54,7 @@ func (r *restorer) validate(rs Records) error {
 func (r *restorer) onNothing(now time.Time, rs Records) command {
 	r.startRises(rs.LogStart, rs.Stable)
 	if r.cp.Position >= r.end {
-		if r.stampAtDue(now, rs.End) {
+		if r.stampAtDue(now, r.endOf(rs)) {
 			return command{kind: cmdApply, cp: r.cp, flush: true}
 		}
 		return r.goOn(now)
@@ -70,6 +70,15 @@ func (r *restorer) onNothing(now time.Time, rs Records) command {
 		return command{kind: cmdList}
 	}
 	return command{kind: cmdFetch, position: r.cp.Position}
+}
+
+// endOf is the end to be current at by an answer: the newest one heard of, since a leader that is new may tell a lower one
+// for a moment.
+func (r *restorer) endOf(rs Records) int64 {
+	if rs.End < 0 {
+		return rs.End
+	}
+	return r.high
 }
 
 // stampAtDue is stampAt for an idle follower: it leaves the time alone until writing it down is due.
@@ -115,7 +124,7 @@ func (r *restorer) take(now time.Time, rs Records) {
 		r.cp.LastApplied, r.cp.LastAppliedEpoch = rs.Records[n-1].Offset, rs.RecordEpoch
 		r.cp.Inputs, r.cp.InputTopics, r.cp.DigestKnown, r.cp.Digest = nil, nil, false, [32]byte{}
 	}
-	r.stampAt(now, r.fetchAsked, rs.End)
+	r.stampAt(now, r.fetchAsked, r.endOf(rs))
 	r.stampAt(now, r.listAsked, r.listEnd)
 }
 
