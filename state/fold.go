@@ -23,7 +23,7 @@ type fold struct {
 	rows   []folded
 	blocks [][]byte
 	spare  [][]byte // empty, of an earlier fold
-	used   int // of blocks, in all
+	used   int      // of blocks, in all
 }
 
 // folded is a row in a block: its key, with the prefix of data, and after it the encoded row.
