@@ -20,8 +20,9 @@ type peer struct {
 // rule here: a task that another peer still owns is *withheld*, given to nobody. Its owner sees that it is not his any
 // more, gives it up and joins again, and that next plan hands it over. withheld counts those tasks.
 //
-// Each peer keeps what it owns up to its share; what is left goes first to peers with its state on disk, then to
-// the least loaded. So an unchanged group moves nothing, and a newcomer is given no more than its share.
+// Each peer keeps what it owns up to its share, and gives up first what one of those who get some has on disk; what is
+// left goes first to peers with its state on disk, then to the least loaded. So an unchanged group moves nothing, and a
+// newcomer is given no more than its share.
 func planTasks(peers []peer, n int32) (given map[string]taskSet, withheld int) {
 	owners := ownersOf(peers, n)
 	given = make(map[string]taskSet, len(peers))
@@ -56,6 +57,7 @@ func ownersOf(peers []peer, n int32) [][]string {
 // share is a peer while tasks are dealt out.
 type share struct {
 	*peer
+	mine  taskSet // owned, and claimed by nobody else
 	tasks []int32
 }
 
@@ -118,16 +120,19 @@ func targets(peers []peer, owners [][]string, n int32) []*share {
 // keep lets each share keep what it owns, the fullest first, since they are the ones to have one more than the others.
 // It returns the tasks that nobody keeps.
 func (d *deal) keep(owners [][]string) []int32 {
-	mine := func(s *share) []int32 {
-		return slices.DeleteFunc(slices.Clone(s.Owned), func(t int32) bool {
+	for _, s := range d.shares {
+		s.mine = slices.DeleteFunc(slices.Clone(s.Owned), func(t int32) bool {
 			return t < 0 || int(t) >= len(owners) || len(owners[t]) != 1
 		})
 	}
+	wanted := d.wanted()
 	order := slices.Clone(d.shares)
-	slices.SortStableFunc(order, func(a, b *share) int { return cmp.Compare(len(mine(b)), len(mine(a))) })
+	slices.SortStableFunc(order, func(a, b *share) int {
+		return cmp.Or(cmp.Compare(len(b.mine), len(a.mine)), cmp.Compare(len(wanted.and(a.mine)), len(wanted.and(b.mine))))
+	})
 	kept := make([]bool, len(owners))
 	for _, s := range order {
-		for _, t := range d.dearest(s, mine(s)) {
+		for _, t := range slices.Concat(s.mine.minus(wanted), wanted.and(s.mine)) {
 			if !d.room(s) {
 				break
 			}
@@ -144,18 +149,20 @@ func (d *deal) keep(owners [][]string) []int32 {
 	return free
 }
 
-// dearest sorts the owned tasks of a share: those that another peer has on disk are given up first.
-func (d *deal) dearest(s *share, owned []int32) []int32 {
-	elsewhere := func(t int32) int {
-		for _, o := range d.shares {
-			if o != s && o.Stored.has(t) {
-				return 1
-			}
+// wanted are the tasks on disk of the shares that are to get some. One that has enough wants nothing: it may have
+// everything on disk, and what a newcomer has would not stand out.
+func (d *deal) wanted() taskSet {
+	full := 0
+	for _, s := range d.shares {
+		if len(s.mine) > d.floor {
+			full++
 		}
-		return 0
 	}
-	slices.SortStableFunc(owned, func(a, b int32) int {
-		return cmp.Or(cmp.Compare(elsewhere(a), elsewhere(b)), cmp.Compare(a, b))
-	})
-	return owned
+	var all []int32
+	for _, s := range d.shares {
+		if len(s.mine) < d.floor || len(s.mine) == d.floor && full < d.extra {
+			all = append(all, s.Stored...)
+		}
+	}
+	return newTaskSet(all)
 }

@@ -171,6 +171,60 @@ func TestPlanGivesUpWhatTheNewcomerHas(t *testing.T) {
 	require.Equal(t, map[string]taskSet{"a": {1, 3}, "b": nil}, given)
 }
 
+// TestPlanGivesUpWhatTheNewcomerHas_WhateverOthersHave: a member that has enough wants nothing, and may have all on disk.
+func TestPlanGivesUpWhatTheNewcomerHas_WhateverOthersHave(t *testing.T) {
+	c := &cluster{t: t, n: 6, peers: []peer{
+		{ID: "a", Owned: taskSet{1, 3, 4}, Fits: true},
+		{ID: "b", Owned: taskSet{0, 2, 5}, Stored: taskSet{0, 1, 2, 3, 4, 5}, Fits: true},
+		{ID: "c", Stored: taskSet{0, 1}, Fits: true},
+	}}
+	c.rebalance()
+	require.Equal(t, taskSet{0, 1}, c.peers[2].Owned)
+	require.Equal(t, 2, c.moves)
+}
+
+// TestPlanGivesUpWhatTheNewcomerHas_OfEquals: where one of two may have one more, it is the one who has less to give.
+func TestPlanGivesUpWhatTheNewcomerHas_OfEquals(t *testing.T) {
+	for _, has := range []taskSet{{0}, {1}, {2}, {3}} {
+		c := &cluster{t: t, n: 4, peers: []peer{
+			{ID: "a", Owned: taskSet{0, 1}, Fits: true}, {ID: "b", Owned: taskSet{2, 3}, Fits: true}, {ID: "c", Stored: has, Fits: true},
+		}}
+		c.rebalance()
+		require.Equal(t, has, c.peers[2].Owned)
+		require.Equal(t, 1, c.moves)
+	}
+}
+
+// TestPlanNewcomerHasItsOwn: whatever the members of a settled group have on disk, none gives a newcomer a task that this
+// one has not while it keeps one that it has.
+func TestPlanNewcomerHasItsOwn(t *testing.T) {
+	r := assignRand(t)
+	for range 500 {
+		c := &cluster{t: t, n: r.Int32N(30) + 1}
+		some := func() (s taskSet) {
+			for task := range c.n {
+				if r.IntN(3) > 0 {
+					s = append(s, task)
+				}
+			}
+			return s
+		}
+		for i := range r.IntN(6) + 1 {
+			c.peers = append(c.peers, peer{ID: fmt.Sprint("m", i), Stored: some(), Fits: true})
+			c.rebalance()
+		}
+		before, has := slices.Clone(c.peers), some()
+		c.peers = append(c.peers, peer{ID: "newcomer", Stored: has, Fits: true})
+		c.rebalance()
+		for i, p := range before {
+			gave, keeps := p.Owned.minus(c.peers[i].Owned), c.peers[i].Owned
+			if len(gave.minus(has)) > 0 {
+				require.Empty(t, keeps.and(has), "%s gave %v, and keeps %v of %v", p.ID, gave, keeps, has)
+			}
+		}
+	}
+}
+
 // TestR22_PlanWithholdsWhatAnotherOwns also of a member that has no place in the plan.
 func TestR22_PlanWithholdsWhatAnotherOwns(t *testing.T) {
 	given, withheld := planTasks([]peer{{ID: "a", Fits: true}, {ID: "b", Owned: taskSet{0, 1}}}, 3)
