@@ -169,7 +169,8 @@ func TestRequestEnds(t *testing.T) {
 				held.Release()
 				switch name {
 				case "context":
-					require.Equal(t, why, err)
+					require.ErrorIs(t, err, why)
+					require.ErrorContains(t, err, "no answer from "+b.Addrs()[0])
 					require.NoError(t, ask(t.Context()))
 				case "close":
 					require.ErrorIs(t, ask(t.Context()), ErrClosed)

@@ -9,6 +9,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -69,7 +70,7 @@ func (c *conn) do(ctx context.Context, fn func(*sarama.Broker) error) error {
 	if !stop() { // the socket is gone, whatever the answer was
 		c.discard()
 		if err != nil {
-			return context.Cause(ctx)
+			return fmt.Errorf("kafka: no answer from %s: %w", c.key.addr, context.Cause(ctx))
 		}
 		return nil
 	}
@@ -77,7 +78,7 @@ func (c *conn) do(ctx context.Context, fn func(*sarama.Broker) error) error {
 	if err != nil && !errors.As(err, &code) {
 		c.discard()
 	}
-	if fresh && errors.Is(err, io.EOF) {
+	if fresh && hungUp(err) {
 		return explain(err, c.client.conf)
 	}
 	return err
@@ -167,7 +168,7 @@ func (c *conn) open(ctx context.Context) error {
 func explain(err error, conf *sarama.Config) error {
 	var record tls.RecordHeaderError
 	ended := errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
-	closed := errors.Is(err, io.EOF)
+	closed := hungUp(err)
 	useTLS, sasl := conf.Net.TLS.Enable, conf.Net.SASL.Enable
 	switch {
 	case errors.As(err, &record):
@@ -182,6 +183,12 @@ func explain(err error, conf *sarama.Config) error {
 		return fmt.Errorf("the broker closed the connection, it may ask for TLS or SASL: %w", err)
 	}
 	return err
+}
+
+// hungUp tells that the other side has ended the connection. A port that expects TLS does it in any of these ways: it may
+// send an alert first, or leave bytes of ours unread.
+func hungUp(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // discard drops the connection; the next use opens another.

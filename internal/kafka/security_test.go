@@ -114,40 +114,128 @@ func TestSecurity(t *testing.T) {
 	}
 }
 
-// TestSecurityRefused: settings that do not fit give, before the deadline of the call, an error that says what is wrong.
+// dialer ends a call when it dials for the second time, which is when the first attempt has failed, or, where nothing will
+// answer, when it has written something.
+type dialer struct {
+	silent bool
+	dials  int
+	end    func()
+}
+
+type sentConn struct {
+	net.Conn
+	sent func()
+}
+
+func (c sentConn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	c.sent()
+	return n, err
+}
+
+func (d *dialer) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	if d.dials++; d.dials > 1 {
+		d.end()
+	}
+	c, err := new(net.Dialer).DialContext(ctx, network, addr)
+	if err != nil || !d.silent {
+		return c, err
+	}
+	return sentConn{c, d.end}, nil
+}
+
+// refusal is the error of a Connect, and how often it has dialled.
+func refusal(t *testing.T, addr string, conf *sarama.Config, silent bool) (dials int, err error) {
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	d := &dialer{silent: silent, end: stop}
+	c, err := kafka.NewClient(kafka.Config{Brokers: []string{addr}, Sarama: conf, Logger: slog.New(slog.DiscardHandler), Dial: d.dial})
+	require.NoError(t, err)
+	defer c.Close()
+	err = c.Connect(ctx, "t")
+	return d.dials, err
+}
+
+// TestSecurityRefused: settings that do not fit give, at the end of the call or before, an error that says what is wrong.
 func TestSecurityRefused(t *testing.T) {
 	cert, pool := certificate(t)
 	serve := devbroker.TLS(&tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12})
 	plain := devbroker.SASL("PLAIN", "u", "secret")
 	for name, tt := range map[string]struct {
-		opts []devbroker.Option
-		conf *sarama.Config
-		want string
-		once bool // asking again is of no use, and not done
+		opts   []devbroker.Option
+		conf   *sarama.Config
+		want   string
+		silent bool // the other side waits for more
+		dials  int  // 1: asking again is of no use, and not done
 	}{
-		"wrong password":       {[]devbroker.Option{plain}, saslConfig(sarama.SASLTypePlaintext, "u", "guess"), `SASL PLAIN of user "u"`, false},
-		"wrong scram password": {[]devbroker.Option{devbroker.SASL("SCRAM-SHA-256", "u", "secret")}, saslConfig(sarama.SASLTypeSCRAMSHA256, "u", "guess"), `SASL SCRAM-SHA-256 of user "u"`, false},
-		"tls to plaintext":     {nil, tlsConfig(userConfig(), pool), "the port may not speak TLS", false},
-		"plaintext to tls":     {[]devbroker.Option{serve}, userConfig(), "it may ask for TLS or SASL", false},
-		"unknown authority":    {[]devbroker.Option{serve}, tlsConfig(userConfig(), x509.NewCertPool()), "certificate signed by unknown authority", true},
-		"no sasl where needed": {[]devbroker.Option{plain}, userConfig(), "it may ask for TLS or SASL", false},
+		"wrong password":       {[]devbroker.Option{plain}, saslConfig(sarama.SASLTypePlaintext, "u", "guess"), `SASL PLAIN of user "u"`, false, 2},
+		"wrong scram password": {[]devbroker.Option{devbroker.SASL("SCRAM-SHA-256", "u", "secret")}, saslConfig(sarama.SASLTypeSCRAMSHA256, "u", "guess"), `SASL SCRAM-SHA-256 of user "u"`, false, 2},
+		"tls to plaintext":     {nil, tlsConfig(userConfig(), pool), "the port may not speak TLS", true, 1},
+		"plaintext to tls":     {[]devbroker.Option{serve}, userConfig(), "it may ask for TLS or SASL", false, 2},
+		"unknown authority":    {[]devbroker.Option{serve}, tlsConfig(userConfig(), x509.NewCertPool()), "certificate signed by unknown authority", false, 1},
+		"no sasl where needed": {[]devbroker.Option{plain}, userConfig(), "it may ask for TLS or SASL", false, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b, err := devbroker.Start(tt.opts...)
 			require.NoError(t, err)
 			defer func() { require.NoError(t, b.Close()) }()
-			c := securedClient(t, b, tt.conf)
-			limit := 300 * time.Millisecond
-			if tt.once {
-				limit = time.Minute
-			}
-			ctx, stop := context.WithTimeout(t.Context(), limit)
-			defer stop()
-			start := time.Now()
-			err = c.Connect(ctx, "t")
+			dials, err := refusal(t, b.Addrs()[0], tt.conf, tt.silent)
 			require.ErrorContains(t, err, tt.want)
 			require.ErrorContains(t, err, b.Addrs()[0])
-			require.Less(t, time.Since(start), 30*time.Second)
+			require.Equal(t, tt.dials, dials)
 		})
 	}
+}
+
+// TestSecurityRefused_HowPortsClose: not all do it in the same way. A TLS port may answer plain text with an alert, or be
+// gone with bytes of ours unread.
+func TestSecurityRefused_HowPortsClose(t *testing.T) {
+	for name, end := range map[string]func(*net.TCPConn) error{
+		"in order": func(*net.TCPConn) error { return nil },
+		"alert": func(c *net.TCPConn) error {
+			_, err := c.Write([]byte{21, 3, 3, 0, 2, 2, 70})
+			return err
+		},
+		"reset": func(c *net.TCPConn) error { return c.SetLinger(0) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			require.NoError(t, err)
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				for {
+					c, err := l.Accept()
+					if err != nil {
+						return
+					}
+					_, _ = c.Read(make([]byte, 4096)) // nothing where the caller has ended meanwhile
+					_ = end(c.(*net.TCPConn))
+					_ = c.Close()
+				}
+			}()
+			_, err = refusal(t, l.Addr().String(), userConfig(), false)
+			require.ErrorContains(t, err, "it may ask for TLS or SASL")
+			require.ErrorContains(t, err, l.Addr().String())
+			require.NoError(t, l.Close())
+			<-done
+		})
+	}
+}
+
+// TestConnectEndsInFirstAttempt: the caller's time is up before anything has answered. The error says who has not.
+func TestConnectEndsInFirstAttempt(t *testing.T) {
+	b, err := devbroker.Start()
+	require.NoError(t, err)
+	defer func() { require.NoError(t, b.Close()) }()
+	c := securedClient(t, b, userConfig())
+	held := b.Hold(devbroker.Metadata, "")
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- c.Connect(ctx, "t") }()
+	<-held.Arrived()
+	stop()
+	err = <-done
+	require.ErrorIs(t, err, context.Canceled)
+	require.ErrorContains(t, err, b.Addrs()[0])
 }
