@@ -40,12 +40,27 @@ type disk struct {
 func Open(dir string, o Options) (Store, error) {
 	o = o.withDefaults()
 	d := &disk{dir: dir, o: o, writer: make(chan struct{}, 1), nextNum: 1, retired: map[*generation]retirement{},
-		cfg: ldb.Config{Shared: o.Shared, WriteBufferBytes: o.WriteBufferBytes}}
+		cfg: ldb.Config{Shared: o.Shared, WriteBufferBytes: o.WriteBufferBytes, ReadOnly: o.ReadOnly}}
+	if o.ReadOnly {
+		return d.look()
+	}
 	if err := o.FS.MkdirAll(dir); err != nil {
 		return nil, fmt.Errorf("state: make %s: %w", dir, err)
 	}
 	err := d.open()
 	d.tell()
+	if err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// look opens what CURRENT names and leaves everything as it is.
+func (d *disk) look() (Store, error) {
+	name, err := storedGeneration(d.o, d.dir)
+	if err == nil && name != noGeneration {
+		err = d.openCurrent(name)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -160,7 +175,7 @@ func (d *disk) Get(key []byte) (Row, bool, error) {
 
 // noteDamage marks the store, so that the next Open quarantines it: an open does not read every block.
 func (d *disk) noteDamage(err error) error {
-	if damage, ok := errors.AsType[*DamageError](err); ok {
+	if damage, ok := errors.AsType[*DamageError](err); ok && !d.o.ReadOnly {
 		if werr := d.o.FS.WriteFile(filepath.Join(damage.Dir, damagedFile), []byte(damage.Error()+"\n")); werr != nil {
 			d.o.Logger.Warn("cannot mark a damaged store", "dir", damage.Dir, "error", werr)
 		}
@@ -179,6 +194,17 @@ func (d *disk) Range(from, to []byte) Iterator {
 		return failed{}
 	}
 	return d.current.iterate(from, to, d.noteDamage)
+}
+
+// Snapshot keeps writers out meanwhile.
+func (d *disk) Snapshot() (Iterator, Checkpoint, bool) {
+	defer d.exclusive()()
+	it := d.Range(nil, nil)
+	if d.current == nil || d.closed {
+		return it, Checkpoint{}, false
+	}
+	cp, ok := d.current.known()
+	return it, cp, ok
 }
 
 // Checkpoint is that of the generation Write writes to.

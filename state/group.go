@@ -1,16 +1,17 @@
 package state
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/gofrs/flock"
+
+	"github.com/tarnstream/tarn/internal/layout"
 )
 
 // GroupDir is the directory of one group or view, held by this process: <state dir>/<kind>/<escaped name>.
@@ -33,7 +34,7 @@ func LockGroup(stateDir, kind, name string, logger *slog.Logger) (*GroupDir, err
 	if logger == nil {
 		logger = slog.Default()
 	}
-	g := &GroupDir{dir: filepath.Join(stateDir, kind, escapeName(name))}
+	g := &GroupDir{dir: filepath.Join(stateDir, kind, layout.Escape(name))}
 	if err := os.MkdirAll(g.dir, 0o755); err != nil {
 		return nil, fmt.Errorf("state: make %s: %w", g.dir, err)
 	}
@@ -50,14 +51,15 @@ func LockGroup(stateDir, kind, name string, logger *slog.Logger) (*GroupDir, err
 }
 
 func (g *GroupDir) takeLock() error {
-	path := filepath.Join(g.dir, "LOCK")
+	path := filepath.Join(g.dir, layout.Lock)
 	g.lock = flock.New(path)
 	ok, err := g.lock.TryLock()
 	if err != nil {
 		return fmt.Errorf("state: lock %s: %w", g.dir, err)
 	}
 	if !ok {
-		return lockedError(g.dir, path)
+		h := layout.LockedBy(g.dir)
+		return &LockedError{Dir: g.dir, PID: h.PID, Host: cmp.Or(h.Host, "unknown host")}
 	}
 	host, _ := os.Hostname()
 	if err := os.WriteFile(path, fmt.Appendf(nil, "%d %s\n", os.Getpid(), host), 0o644); err != nil {
@@ -66,40 +68,21 @@ func (g *GroupDir) takeLock() error {
 	return nil
 }
 
-// lockedError reads who holds the lock; the holder may be just writing it.
-func lockedError(dir, path string) error {
-	e := &LockedError{Dir: dir, Host: "unknown host"}
-	data, err := os.ReadFile(path)
-	if f := strings.Fields(string(data)); err == nil && len(f) == 2 {
-		e.PID, _ = strconv.Atoi(f[0])
-		e.Host = f[1]
-	}
-	return e
-}
-
 // Dir is the directory's path.
 func (g *GroupDir) Dir() string { return g.dir }
 
 // StoreDir is the directory of a table's partition, for Open.
 func (g *GroupDir) StoreDir(table string, partition int32) string {
-	return filepath.Join(g.dir, escapeName(table), strconv.Itoa(int(partition)))
+	return filepath.Join(g.dir, layout.Escape(table), strconv.Itoa(int(partition)))
 }
 
 // Partitions lists the partitions of table that have a directory, in ascending order.
 func (g *GroupDir) Partitions(table string) ([]int32, error) {
-	entries, err := os.ReadDir(filepath.Join(g.dir, escapeName(table)))
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
+	all, err := layout.Partitions(filepath.Join(g.dir, layout.Escape(table)))
+	if err != nil {
 		return nil, fmt.Errorf("state: list partitions of %s: %w", table, err)
 	}
-	var out []int32
-	for _, e := range entries {
-		p, err := strconv.ParseInt(e.Name(), 10, 32)
-		if err == nil && p >= 0 && e.IsDir() {
-			out = append(out, int32(p))
-		}
-	}
-	slices.Sort(out)
-	return out, nil
+	return all, nil
 }
 
 // InstanceID is the id made once for this directory on this host, a UUID.

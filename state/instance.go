@@ -8,14 +8,14 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
-)
 
-const instanceFile = "INSTANCE"
+	"github.com/tarnstream/tarn/internal/layout"
+)
 
 // The file is one line: "tarn-instance 1 UUID PLACE". PLACE is where it was made: the host and the file's own identity
 // there, which a copy does not share and a move on one file system does.
 func (g *GroupDir) loadInstance() error {
-	path := filepath.Join(g.dir, instanceFile)
+	path := filepath.Join(g.dir, layout.Instance)
 	data, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("state: read %s: %w", path, err)
@@ -44,7 +44,7 @@ func (g *GroupDir) loadInstance() error {
 
 // newInstance writes aside first: the file's identity must be known before its content is, and survives the rename.
 func (g *GroupDir) newInstance(why string) error {
-	path := filepath.Join(g.dir, instanceFile)
+	path := filepath.Join(g.dir, layout.Instance)
 	f, err := os.Create(path + ".new")
 	if err != nil {
 		return fmt.Errorf("state: write %s: %w", path, err)

@@ -22,6 +22,9 @@ type Store interface {
 	// Range iterates over [from, to) of the current generation in key order, as it is now: what is written, swapped
 	// or rebuilt later does not show. nil is unbounded. The iterator must be closed.
 	Range(from, to []byte) Iterator
+	// Snapshot is Range over all rows of the current generation, with the checkpoint that speaks of just those rows; false
+	// means none. It waits while something is written.
+	Snapshot() (Iterator, Checkpoint, bool)
 	// Write writes the batch, its checkpoint and the next flush number as one LevelDB batch. It is synced, unless a
 	// rebuild is under way: an unfinished generation is thrown away after a crash anyway, and Swap syncs it whole.
 	// After an error the store takes no further writes: what is on disk is right, only older. Close and open again.
@@ -75,6 +78,10 @@ type Options struct {
 	// QuarantineCount and QuarantineAge bound what is kept of quarantined generations: 2 and 7 days by default.
 	QuarantineCount int
 	QuarantineAge   time.Duration
+	// ReadOnly is for looking at a store: nothing on disk is changed, no lock is taken, and what would write is an error.
+	// Damage is then the *DamageError of Open, and nothing is quarantined. While another process writes the store, its files
+	// may go away from under the reader, which looks like damage too.
+	ReadOnly bool
 	// FS is the file system, the real one by default; tests give one that fails or crashes.
 	FS ldb.FS
 	// Observer's Quarantined is called when a generation is set aside.
@@ -93,6 +100,9 @@ func (o Options) withDefaults() Options {
 	o.QuarantineAge = orDefault(o.QuarantineAge, 7*24*time.Hour)
 	if o.FS == nil {
 		o.FS = ldb.OS()
+	}
+	if o.ReadOnly {
+		o.FS = ldb.ReadOnly()
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()

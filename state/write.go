@@ -33,6 +33,9 @@ func (d *disk) writable() error {
 	if d.closed {
 		return ErrClosed
 	}
+	if d.o.ReadOnly {
+		return fmt.Errorf("state: %w", ldb.ErrReadOnly)
+	}
 	if d.failed != nil {
 		return fmt.Errorf("state: the store takes no writes since it failed: %w", d.failed)
 	}

@@ -36,6 +36,7 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"dev", "run a broker inside this process, for development only", dev},
+		{"state", "look at state on disk, and what a start would do with it", state},
 	}
 }
 
@@ -48,7 +49,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		usage(stderr)
 		return exitUsage
 	}
-	if args[0] == "help" || args[0] == "-h" || args[0] == "--help" || args[0] == "-help" {
+	if isHelp(args[0]) {
 		usage(stdout)
 		return exitOK
 	}

@@ -24,6 +24,8 @@ type Config struct {
 	WriteBufferBytes int
 	// Create requires the database not to exist and makes it; without it, it must exist.
 	Create bool
+	// ReadOnly changes nothing on disk: what the journals hold is kept in memory. It is for ReadOnly().
+	ReadOnly bool
 }
 
 // DB is an open database. Reads and writes may come from several goroutines; Close must come after them.
@@ -66,6 +68,7 @@ func options(c Config) *opt.Options {
 		Strict:                       opt.DefaultStrict,
 		ErrorIfExist:                 c.Create,
 		ErrorIfMissing:               !c.Create,
+		ReadOnly:                     c.ReadOnly,
 		NoWriteMerge:                 true,
 		DisableBufferPool:            true, // each database has its own, and keeps a table of each kind in it
 		DisableSeeksCompaction:       true,

@@ -8,11 +8,11 @@ import (
 
 // layers is the order of the packages: non-test files import from lower rows only. A pattern is one of path.Match.
 var layers = [][]string{
-	{"internal/invariant", "internal/task", "internal/lint", "codec"},
+	{"internal/invariant", "internal/task", "internal/lint", "internal/layout", "codec"},
 	{"internal/scope", "internal/ldb", "internal/bubbletest"},
 	{"topology", "state", "policy"},
 	{"internal/kafka", "observe", "state/statetest", "devbroker"},
-	{"processor", "metrics", "health"},
+	{"processor", "metrics", "health", "internal/inspect"},
 	{"streamtest"},
 	{"examples/*/*", "bench/*"}, // parts of the programs below, for them alone
 	{"cmd/tarn", "examples/*", "bench", "soak"},

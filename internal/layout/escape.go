@@ -1,8 +1,9 @@
-package state
+package layout
 
 import (
 	"crypto/sha256"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 )
@@ -10,10 +11,10 @@ import (
 // longestName keeps an escaped name, with what else goes into a path, within every file system's limit.
 const longestName = 200
 
-// escapeName makes a folder name of a topic's or a group's name. Different names give different folders, also where
+// Escape makes a folder name of a topic's or a group's name. Different names give different folders, also where
 // the file system takes upper case for lower: lower case letters, digits, "-", "_" and inner dots stand for themselves,
 // every other byte is "%" and two hex digits. A name that would be too long ends in "%~" and its SHA-256.
-func escapeName(name string) string {
+func Escape(name string) string {
 	var b strings.Builder
 	special := isSpecialName(name)
 	for i := range len(name) {
@@ -32,6 +33,13 @@ func escapeName(name string) string {
 		return b.String()
 	}
 	return fmt.Sprintf("%s%%~%x", b.String()[:longestName-66], sha256.Sum256([]byte(name)))
+}
+
+// Unescape gives the name that a folder stands for. It is false for a folder that stands for none, or for one that was
+// too long to be kept whole.
+func Unescape(folder string) (name string, ok bool) {
+	name, err := url.PathUnescape(folder) // "%~" is no escape of it
+	return name, err == nil && name != "" && Escape(name) == folder
 }
 
 // isSpecialName tells names that are our own files, or devices on Windows.

@@ -1,0 +1,44 @@
+package layout
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// listed looks for a lock of the file in the kernel's list, whose lines are
+//
+//	1: FLOCK  ADVISORY  WRITE 4711 fe:00:1312 0 EOF
+//
+// with the process, and the file's device (major and minor in hex) and inode. Some file systems tell another device there
+// than stat does: then the process that the file names must be the same. known is false where there is no list.
+func listed(path string, pid int) (held, known bool) {
+	list, err := os.ReadFile("/proc/locks")
+	if err != nil {
+		return false, false
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return false, false
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return false, false
+	}
+	dev := uint64(st.Dev)
+	major, minor := (dev>>8)&0xfff|(dev>>32)&^0xfff, dev&0xff|(dev>>12)&^0xff
+	device, inode := fmt.Sprintf("%02x:%02x", major, minor), strconv.FormatUint(st.Ino, 10)
+	for line := range strings.Lines(string(list)) {
+		f := strings.Fields(line)
+		if len(f) < 6 || f[1] != "FLOCK" {
+			continue
+		}
+		at := strings.LastIndexByte(f[5], ':')
+		if at >= 0 && f[5][at+1:] == inode && (f[5][:at] == device || f[4] == strconv.Itoa(pid)) {
+			return true, true
+		}
+	}
+	return false, true
+}
