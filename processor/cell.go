@@ -35,7 +35,11 @@ type cell struct {
 	bytes       int // of committed
 	frozenBytes int
 	check       state.Checkpoint // what committed amounts to
-	restamped   bool             // the known-current time in check is newer than the one on disk
+	restamped   bool             // what the broker said is in check and not on disk
+	asked       time.Time        // when the broker was asked last; zero for never
+	// epochAt reads back the leader epoch of the batch at an offset of the log, state.UnknownEpoch where it cannot be had
+	// now. It may be nil.
+	epochAt func(ctx context.Context, offset int64) int32
 
 	promoted, flushed time.Time // last; zero for never
 }
@@ -151,25 +155,6 @@ func (c *cell) dirty() bool {
 	return len(c.committed) > 0 || c.restamped
 }
 
-// restampAfter is how old the known-current time may get while a table is idle.
-const restampAfter = time.Minute
-
-// idle tells whether it is time to ask the broker whether an unchanged table is still current.
-func (c *cell) idle(now time.Time) bool {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	return len(c.sealed)+len(c.committed) == 0 && now.Sub(c.check.KnownCurrent) > restampAfter
-}
-
-// restamp notes that the log's end was at or below the position at the time it was asked for.
-func (c *cell) restamp(b state.Bounds, asked time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if b.End != state.UnknownOffset && b.End <= c.check.Position && asked.After(c.check.KnownCurrent) {
-		c.check.KnownCurrent, c.restamped = asked, true
-	}
-}
-
 // pendingBytes is the memory of what is not yet on disk.
 func (c *cell) pendingBytes() int {
 	c.mu.RLock()
@@ -177,15 +162,29 @@ func (c *cell) pendingBytes() int {
 	return c.bytes
 }
 
+// exclusive keeps other writers of the store out until release is called.
+func (c *cell) exclusive(ctx context.Context) (release func(), err error) {
+	select {
+	case c.flushing <- struct{}{}:
+		return func() { <-c.flushing }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
 // flush writes the committed layer with its checkpoint to disk, synced, and tells how much that was. After an error the
 // layers stay as they were in memory, but the store may refuse further writes: the caller stops the task.
 func (c *cell) flush(ctx context.Context) (rows int, bytes int64, err error) {
-	select {
-	case c.flushing <- struct{}{}:
-		defer func() { <-c.flushing }()
-	case <-ctx.Done():
-		return 0, 0, context.Cause(ctx)
+	release, err := c.exclusive(ctx)
+	if err != nil {
+		return 0, 0, err
 	}
+	defer release()
+	return c.write(ctx)
+}
+
+// write is flush for who has the store to itself.
+func (c *cell) write(ctx context.Context) (rows int, bytes int64, err error) {
 	frozen, check := c.freeze()
 	b := new(state.Batch)
 	for key, ch := range frozen {
@@ -196,7 +195,7 @@ func (c *cell) flush(ctx context.Context) (rows int, bytes int64, err error) {
 			b.Put(bytesOf(key), ch.Value, ch.Offset, ch.Timestamp)
 		}
 	}
-	b.SetCheckpoint(check)
+	b.SetCheckpoint(c.withEpoch(ctx, check))
 	if err := c.store.Write(b); err != nil {
 		return len(frozen), bytes, err
 	}

@@ -94,7 +94,7 @@ func (t *task) restoreTable(ctx context.Context, table string, m *tableMeter) er
 		return err
 	}
 	c := newCell(table, t.partition, store)
-	c.account = t.account
+	c.account, c.epochAt = t.account, t.env.epochOf(table, t.partition)
 	t.cells = append(t.cells, c)
 	cursor := t.env.reader.Open(table, t.partition, nil)
 	defer cursor.Close()
@@ -106,6 +106,7 @@ func (t *task) restoreTable(ctx context.Context, table string, m *tableMeter) er
 	}
 	t.env.count.restored.Add(out.Records)
 	c.check, _ = store.Checkpoint()
+	c.asked = t.env.now()
 	m.restored(c)
 	return nil
 }

@@ -182,7 +182,7 @@ func (e *environment) run(ctx context.Context, p *Processor) error {
 	part("reader", e.reader.Run)
 	part("committer", e.commit.run)
 	part("flusher", e.flush.run)
-	part("restamps", e.flush.restamps)
+	part("tends", e.flush.tends)
 	part("trimmer", newTrimmer(e).run)
 	part("keeper", newKeeper(e).run)
 	e.lookups.start(parts)

@@ -52,6 +52,7 @@ type task struct {
 	attention atomic.Bool // something below is set, or the lease is lost
 	stopping  atomic.Bool
 	sealing   atomic.Bool
+	outdated  atomic.Bool // rows went from the tables by themselves
 	worked    atomic.Bool // positions have moved since the last seal
 	unsettled atomic.Bool // a sealed layer is in a commit
 	wake      chan struct{}
@@ -203,6 +204,11 @@ func (t *task) loop(ctx context.Context) error {
 				return t.seal()
 			}
 			t.walks.take()
+			if t.outdated.Swap(false) {
+				for _, l := range t.frame.Layers() {
+					l.Drop()
+				}
+			}
 		}
 		busy := false
 		if !t.full() && !t.paused() {

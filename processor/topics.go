@@ -306,6 +306,11 @@ func (c *topicCheck) policy(table string) {
 	} else if strings.Contains(policy, "delete") {
 		c.env.log.Warn("the table's topic also deletes by age or size: its rows will expire", "table", table, "cleanup.policy", policy)
 	}
+	const least = 10 * time.Minute
+	if ms, err := strconv.ParseInt(c.configs[table]["delete.retention.ms"], 10, 64); err == nil && ms < least.Milliseconds() {
+		c.env.log.Warn("the table's topic forgets deletions soon: who stops for longer has to verify or rebuild its rows",
+			"table", table, "delete.retention.ms", ms)
+	}
 }
 
 // reads looks at tables that others write: nothing of them is created here.

@@ -46,6 +46,30 @@ func TestR36_EveryMismatchIsNamedAtOnce(t *testing.T) {
 	})
 }
 
+// What an operator did to a table's topic is said at the start, or refused where rows would go.
+func TestR35_ConfigsOfATable(t *testing.T) {
+	for name, c := range map[string]struct {
+		configs []string
+		warning string
+	}{
+		"compact":         {[]string{"cleanup.policy", "compact"}, ""},
+		"deletes too":     {[]string{"cleanup.policy", "compact,delete"}, "also deletes by age or size"},
+		"short retention": {[]string{"cleanup.policy", "compact", "delete.retention.ms", "599999"}, "forgets deletions soon"},
+		"long retention":  {[]string{"cleanup.policy", "compact", "delete.retention.ms", "600000"}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			streamtest.Run(t, func(k *streamtest.Kit) {
+				k.Topic("clicks", 1)
+				k.Topic("clicks-count", 1, c.configs...)
+				var l logged
+				k.Start(clicker(k.T), l.option())
+				require.Equal(k.T, c.warning != "", l.count("level=WARN") > 0, l.text.String())
+				require.Positive(k.T, l.count(c.warning))
+			})
+		})
+	}
+}
+
 func TestR71_MissingTableIsNotMadeAgainUnasked(t *testing.T) {
 	for name, forget := range map[string]func(k *streamtest.Kit){
 		"state on disk":     func(*streamtest.Kit) {},

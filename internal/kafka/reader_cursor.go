@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/IBM/sarama"
+
 	"github.com/tarnstream/tarn/state"
 )
 
@@ -125,6 +127,50 @@ func (c *Cursor) ends() (logEnds, bool) {
 func idle(position int64, ends logEnds) state.Records {
 	return state.Records{Position: position, Next: position, FirstEpoch: state.UnknownEpoch, LastEpoch: state.UnknownEpoch,
 		LogStart: ends.start, Stable: ends.stable, End: ends.end}
+}
+
+// EpochAt gives the leader epoch of the batch that has offset, as the log has it now. It does not touch the position, and
+// does not wait behind what is read. Without such a batch, or with any trouble, it gives state.UnknownEpoch and says why.
+func (c *Cursor) EpochAt(ctx context.Context, offset int64) (int32, error) {
+	leader := int32(-1)
+	if t, ok := c.reader.client.cached(c.flow.topic); ok && t.Err == nil && int(c.flow.partition) < len(t.Partitions) {
+		leader = t.Partitions[c.flow.partition].Leader
+	}
+	epoch, err := c.epochAt(ctx, leader, offset)
+	if err == nil {
+		return epoch, nil
+	}
+	now, err := c.lookUp(ctx) // it may have moved
+	if err != nil {
+		return state.UnknownEpoch, err
+	}
+	return c.epochAt(ctx, now.leader, offset)
+}
+
+func (c *Cursor) epochAt(ctx context.Context, leader int32, offset int64) (int32, error) {
+	req := &sarama.FetchRequest{Version: 12, MinBytes: 1, MaxBytes: 1, SessionEpoch: -1} // a broker gives one whole batch all the same
+	req.AddBlock(c.flow.topic, c.flow.partition, offset, 1, state.UnknownEpoch)
+	var res *sarama.FetchResponse
+	err := c.reader.client.onNode(ctx, leader, use{ForOffsets, nil}, func(b *sarama.Broker) (err error) {
+		res, err = b.Fetch(req)
+		return err
+	})
+	if err != nil {
+		return state.UnknownEpoch, err
+	}
+	block := res.GetBlock(c.flow.topic, c.flow.partition)
+	if block == nil {
+		return state.UnknownEpoch, errNoAnswer
+	}
+	if err := codeError(block.Err, "Fetch", c.flow.topic, c.flow.partition); err != nil {
+		return state.UnknownEpoch, err
+	}
+	for _, set := range block.RecordsSet {
+		if b := set.RecordBatch; b != nil && b.FirstOffset <= offset && offset <= b.LastOffset() {
+			return b.PartitionLeaderEpoch, nil
+		}
+	}
+	return state.UnknownEpoch, fmt.Errorf("kafka: no batch at offset %d of %s/%d", offset, c.flow.topic, c.flow.partition)
 }
 
 // Counted is the cursor as a log that refuses to go on when its topic has another number of partitions, with a

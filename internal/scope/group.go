@@ -109,6 +109,8 @@ type Layer interface {
 	Dirty() int
 	// SetLimits says what the table's topic takes.
 	SetLimits(Limits)
+	// Drop drops, between records, the rows that are kept without being changed: what lies below has changed by itself.
+	Drop()
 	// SetCache bounds the rows that are kept without being changed. It is asked often.
 	SetCache(limit func() int)
 }

@@ -310,8 +310,13 @@ func (o *Overlay[T]) trim() {
 	if o.mostCached = o.cacheLimit(); o.cached <= o.mostCached {
 		return
 	}
+	o.drop(o.mostCached / 2)
+}
+
+// drop drops rows that are not dirty until the others take no more than most.
+func (o *Overlay[T]) drop(most int) {
 	for key, r := range o.rows {
-		if o.cached <= o.mostCached/2 {
+		if o.cached <= most {
 			return
 		}
 		if !r.dirty {
@@ -320,6 +325,9 @@ func (o *Overlay[T]) trim() {
 		}
 	}
 }
+
+// Drop implements Layer.
+func (o *Overlay[T]) Drop() { o.drop(0) }
 
 // Bytes implements Layer.
 func (o *Overlay[T]) Bytes() (dirty, cached int) { return o.dirtyBytes, o.cached }

@@ -1,0 +1,181 @@
+package processor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tarnstream/tarn/observe"
+	"github.com/tarnstream/tarn/state"
+)
+
+// What the owner of a table hears of its log while it runs. A restore judges the log by Bounds.Plan; the owner, who
+// writes the log's end, needs three things of it: that rows below a risen log start go, as they do for whoever restores
+// the table now; that a topic that was made again is restored; and, for a later start, until when the table was known to be
+// current and which leader epoch its last record has.
+const (
+	// tendEvery is how often the broker is asked about a table.
+	tendEvery = 30 * time.Second
+	// restampAfter is how old the known-current time on disk may get while a table is idle.
+	restampAfter = time.Minute
+	// tendPatience keeps tables whose broker is away from the time of the others.
+	tendPatience = time.Second
+	// epochPatience bounds what a flush waits for an epoch, without which the next start checks less.
+	epochPatience = 200 * time.Millisecond
+)
+
+// errRemade restarts a task.
+var errRemade = errors.New("processor: a table's topic was deleted and created again")
+
+// tends has a goroutine of its own, since a broker that is away must not hold up the flushes of tables that others lead.
+func (f *flusher) tends(ctx context.Context) error {
+	every(ctx, f.env.conf.flushInterval, func() {
+		for _, t := range f.env.tasks.all() {
+			if t.state.Load() != taskRunning {
+				continue
+			}
+			if err := f.tend(ctx, t); err != nil && t.lease.Err() == nil && ctx.Err() == nil {
+				f.env.fail(err)
+			}
+		}
+	})
+	return nil
+}
+
+// tend asks about a task's tables. Trouble with the broker is left to the next turn; an error is the disk's.
+func (f *flusher) tend(ctx context.Context, t *task) error {
+	ctx, cancel := until(ctx, t.lease)
+	defer cancel()
+	for _, c := range t.cells {
+		asked := f.env.now()
+		if !c.due(asked) {
+			continue
+		}
+		b, err := f.bounds(ctx, c)
+		if err != nil {
+			return nil
+		}
+		remade, risen := c.heard(b, asked)
+		switch {
+		case remade:
+			f.env.tasks.restart(t, errRemade)
+			return nil
+		case risen:
+			err = f.sweep(ctx, t, c, b.Start)
+		}
+		if err != nil {
+			return fmt.Errorf("processor: group %s: sweep %s/%d: %w", f.env.group.Name, c.topic, c.partition, err)
+		}
+	}
+	return nil
+}
+
+func (f *flusher) bounds(ctx context.Context, c *cell) (state.Bounds, error) {
+	ctx, cancel := context.WithTimeout(ctx, tendPatience)
+	defer cancel()
+	cursor := f.env.reader.Open(c.topic, c.partition, nil)
+	defer cursor.Close()
+	return cursor.Bounds(ctx)
+}
+
+// sweep removes a table's rows below a log start, on disk and from what the task has read.
+func (f *flusher) sweep(ctx context.Context, t *task, c *cell, below int64) error {
+	rows, err := c.sweep(ctx, below)
+	if rows == 0 {
+		return err
+	}
+	t.outdated.Store(true)
+	t.nudge()
+	observe.Tell(f.env.conf.observe.Swept, observe.Swept{Place: f.env.place(c.topic, c.partition), Rows: rows})
+	return err
+}
+
+// due tells whether it is time to ask the broker about the table.
+func (c *cell) due(now time.Time) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return now.Sub(c.asked) >= tendEvery
+}
+
+// heard takes note of what the broker said when it was asked: remade, where that is of another topic; risen, where there
+// are rows to be swept.
+func (c *cell) heard(b state.Bounds, asked time.Time) (remade, risen bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.asked = asked
+	unknown := state.TopicID{}
+	if b.TopicID != unknown && c.check.TopicID != unknown && b.TopicID != c.check.TopicID {
+		return true, false
+	}
+	retention := min(b.DeleteRetention, c.check.DeleteRetention) // the smallest since the known-current time
+	known := c.check.KnownCurrent
+	old := known.After(asked) || asked.Sub(known) >= restampAfter // a time after our clock is none (R44)
+	if old && b.End != state.UnknownOffset && b.End <= c.check.Position {
+		c.check.KnownCurrent, retention, c.restamped = asked, b.DeleteRetention, true
+	}
+	c.restamped = c.restamped || retention != c.check.DeleteRetention
+	c.check.DeleteRetention = retention
+	return false, b.Start > c.check.LogStart
+}
+
+// sweep removes the rows below a log start from the store, behind those that are not there yet. While the log begins above
+// the position, a commit is under way whose rows would come too late to be swept: then nothing is done, and the next time
+// it is heard of will do.
+func (c *cell) sweep(ctx context.Context, below int64) (rows int, err error) {
+	release, err := c.exclusive(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer release()
+	if c.position() < below {
+		return 0, nil
+	}
+	if _, _, err := c.write(ctx); err != nil {
+		return 0, err
+	}
+	rows, err = c.store.Sweep(below)
+	if err != nil {
+		return rows, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.check.LogStart = max(c.check.LogStart, below)
+	return rows, nil
+}
+
+func (c *cell) position() int64 {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.check.Position
+}
+
+// withEpoch completes a checkpoint that is about to be written. The epoch is read back from the log, not taken from what
+// brokers say of their leaders: those may know of an election late.
+func (c *cell) withEpoch(ctx context.Context, check state.Checkpoint) state.Checkpoint {
+	if c.epochAt == nil || check.LastApplied < 0 || check.LastAppliedEpoch >= 0 {
+		return check
+	}
+	check.LastAppliedEpoch = c.epochAt(ctx, check.LastApplied)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.check.LastApplied == check.LastApplied {
+		c.check.LastAppliedEpoch = check.LastAppliedEpoch
+	}
+	return check
+}
+
+// epochOf gives the epochAt of a table partition.
+func (e *environment) epochOf(topic string, partition int32) func(ctx context.Context, offset int64) int32 {
+	return func(ctx context.Context, offset int64) int32 {
+		ctx, cancel := context.WithTimeout(ctx, epochPatience)
+		defer cancel()
+		cursor := e.reader.Open(topic, partition, nil)
+		defer cursor.Close()
+		epoch, err := cursor.EpochAt(ctx, offset)
+		if err != nil {
+			e.log.Debug("leader epoch not read back", "topic", topic, "partition", partition, "offset", offset, "error", err)
+		}
+		return epoch
+	}
+}

@@ -1,0 +1,123 @@
+package processor
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tarnstream/tarn/internal/scope"
+	"github.com/tarnstream/tarn/state"
+)
+
+func newStore(t *testing.T) state.Store {
+	s, err := state.Open(t.TempDir(), state.Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	return s
+}
+
+func checkpointOf(t *testing.T, s state.Store) state.Checkpoint {
+	cp, ok := s.Checkpoint()
+	require.True(t, ok)
+	return cp
+}
+
+// A log start above the position is of records that a commit under way has written: their rows are not there to be swept yet.
+func TestR59_SweepWaitsForACommitUnderWay(t *testing.T) {
+	s := newStore(t)
+	c := newCell("table", 0, s)
+	c.promote([]scope.Change{placed("a", 0), placed("b", 1)}, nil, time.Now())
+	_, risen := c.heard(state.Bounds{Start: 3, End: 3}, time.Now())
+	require.True(t, risen)
+	rows, err := c.sweep(t.Context(), 3)
+	require.NoError(t, err)
+	require.Zero(t, rows)
+	c.promote([]scope.Change{placed("a", 2)}, nil, time.Now())
+	_, risen = c.heard(state.Bounds{Start: 3, End: 3}, time.Now())
+	require.True(t, risen, "it is heard of again")
+	rows, err = c.sweep(t.Context(), 3)
+	require.NoError(t, err)
+	require.Equal(t, 2, rows, "what was in memory only is on disk first")
+	_, risen = c.heard(state.Bounds{Start: 3, End: 3}, time.Now())
+	require.False(t, risen)
+	c.promote([]scope.Change{placed("c", 3)}, nil, time.Now())
+	require.NoError(t, flushOne(t, c))
+	require.Equal(t, int64(3), checkpointOf(t, s).LogStart, "the next flush does not take it back")
+}
+
+// The retention on disk is the smallest that was seen since the table was known to be current.
+func TestR35_RetentionChangesUnderAnOwner(t *testing.T) {
+	now := time.UnixMilli(1e12)
+	c := newCell("table", 0, newMemory())
+	c.check.DeleteRetention = 24 * time.Hour
+	c.promote([]scope.Change{placed("a", 0)}, nil, now)
+	require.NoError(t, flushOne(t, c))
+	for _, step := range []struct {
+		end             int64
+		retention, want time.Duration
+		dirty           bool
+	}{
+		{2, time.Hour, time.Hour, true}, // there is more in the log than was applied
+		{2, 48 * time.Hour, time.Hour, false},
+		{1, 48 * time.Hour, 48 * time.Hour, true}, // known to be current under it
+		{1, 48 * time.Hour, 48 * time.Hour, false},
+		{1, -1, -1, true},
+	} {
+		now = now.Add(tendEvery)
+		c.heard(state.Bounds{End: step.end, DeleteRetention: step.retention}, now)
+		require.Equal(t, step.want, c.check.DeleteRetention)
+		require.Equal(t, step.dirty, c.dirty())
+		require.NoError(t, flushOne(t, c))
+	}
+}
+
+// The time on disk gets no older than restampAfter, and is not written more often.
+func TestCell_KnownCurrentWhileIdle(t *testing.T) {
+	now := time.UnixMilli(1e12)
+	c := newCell("table", 0, newMemory())
+	c.promote([]scope.Change{placed("a", 0)}, nil, now)
+	require.NoError(t, flushOne(t, c))
+	wrote := 0
+	for range 8 {
+		now = now.Add(tendEvery)
+		require.True(t, c.due(now))
+		c.heard(state.Bounds{End: 1}, now)
+		require.False(t, c.due(now.Add(time.Second)))
+		require.LessOrEqual(t, now.Sub(c.check.KnownCurrent), tendEvery)
+		if c.dirty() {
+			wrote++
+			require.NoError(t, flushOne(t, c))
+		}
+	}
+	require.Equal(t, 4, wrote)
+	c.heard(state.Bounds{End: state.UnknownOffset}, now.Add(time.Hour))
+	require.Equal(t, now, c.check.KnownCurrent, "an end that is not known is none")
+	c.heard(state.Bounds{End: 1}, now.Add(-time.Hour))
+	require.Equal(t, now.Add(-time.Hour), c.check.KnownCurrent, "a time after the clock is none")
+}
+
+// The epoch that is read back belongs to what was frozen; what was committed meanwhile has none yet.
+func TestR05_EpochOfAFlush(t *testing.T) {
+	s := newStore(t)
+	c := newCell("table", 0, s)
+	var asked []int64
+	meanwhile := func() {}
+	c.epochAt = func(_ context.Context, offset int64) int32 {
+		asked = append(asked, offset)
+		meanwhile()
+		return 7
+	}
+	c.promote([]scope.Change{placed("a", 0)}, nil, time.Now())
+	require.NoError(t, flushOne(t, c))
+	require.Equal(t, int32(7), checkpointOf(t, s).LastAppliedEpoch)
+	require.NoError(t, flushOne(t, c))
+	require.Equal(t, []int64{0}, asked, "it is known")
+	c.promote([]scope.Change{placed("b", 1)}, nil, time.Now())
+	meanwhile = func() { c.promote([]scope.Change{placed("c", 2)}, nil, time.Now()) }
+	require.NoError(t, flushOne(t, c))
+	cp := checkpointOf(t, s)
+	require.Equal(t, []any{int64(1), int32(7)}, []any{cp.LastApplied, cp.LastAppliedEpoch})
+	require.Equal(t, []any{int64(2), state.UnknownEpoch}, []any{c.check.LastApplied, c.check.LastAppliedEpoch})
+}
