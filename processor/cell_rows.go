@@ -15,12 +15,13 @@ func (t *task) Range(table int) scope.Rows { return t.cells[table].rows() }
 // The layers are taken before the store: what is flushed in between is then in both, and the layer's row wins. The other
 // way round it could be in neither.
 func (c *cell) rows() scope.Rows {
-	layers := c.unflushed()
+	layers, _ := c.unflushed(true)
 	return scope.Merge(layers, &storeRows{it: c.store.Range(nil, nil)})
 }
 
-// unflushed gives the newest changes that may not be on disk, in key order.
-func (c *cell) unflushed() []scope.Change {
+// unflushed gives the newest changes that may not be on disk, in key order, for the task or for the outside, and what those of
+// the outside amount to.
+func (c *cell) unflushed(inside bool) ([]scope.Change, state.Checkpoint) {
 	c.mu.RLock()
 	// sealed and frozen are not changed once made; committed is
 	newest := maps.Clone(c.frozen)
@@ -28,15 +29,17 @@ func (c *cell) unflushed() []scope.Change {
 		newest = make(layer, len(c.committed)+len(c.sealed))
 	}
 	maps.Copy(newest, c.committed)
-	sealed := c.sealed
+	sealed, check := c.sealed, c.check
 	c.mu.RUnlock()
-	maps.Copy(newest, sealed)
+	if inside {
+		maps.Copy(newest, sealed)
+	}
 	out := make([]scope.Change, 0, len(newest))
 	for _, ch := range newest {
 		out = append(out, ch)
 	}
 	scope.SortChanges(out)
-	return out
+	return out, check
 }
 
 // storeRows is a store's iterator as scope.Rows.

@@ -17,6 +17,8 @@ func stateCommands() []command {
 	return []command{
 		{"inspect", "what is on disk, and who holds it", stateInspect},
 		{"plan", "what a start would do with each store, and why", statePlan},
+		{"verify", "compare each store with its topic", stateVerify},
+		{"export", "write the rows of a table as JSON lines", stateExport},
 	}
 }
 
@@ -60,16 +62,22 @@ type stateFlags struct {
 	brokers string
 	timeout time.Duration
 	json    bool
+	values  inspect.Values
 }
 
 func newStateFlags(name string, stdout, stderr io.Writer) *stateFlags {
-	f := &stateFlags{set: flag.NewFlagSet("tarn state "+name, flag.ContinueOnError), stdout: stdout, stderr: stderr}
+	f := &stateFlags{set: flag.NewFlagSet("tarn state "+name, flag.ContinueOnError), stdout: stdout, stderr: stderr, values: inspect.Text}
 	f.set.SetOutput(stderr)
-	f.set.BoolVar(&f.json, "json", false, "write JSON, for scripts")
 	f.set.Usage = func() {
 		fmt.Fprintf(f.set.Output(), "usage: %s DIR [flags]\n", f.set.Name())
 		f.set.PrintDefaults()
 	}
+	return f
+}
+
+// scripting adds the choice of JSON.
+func (f *stateFlags) scripting() *stateFlags {
+	f.set.BoolVar(&f.json, "json", false, "write JSON, for scripts")
 	return f
 }
 
@@ -105,6 +113,9 @@ func (f *stateFlags) parse(args []string) error {
 		return f.misused("unexpected argument %q", rest[0])
 	case f.timeout < 0:
 		return f.misused("-timeout %v is negative", f.timeout)
+	}
+	if err := f.values.Check(); err != nil {
+		return f.misused("-%v", err)
 	}
 	return nil
 }

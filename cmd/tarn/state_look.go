@@ -13,7 +13,7 @@ import (
 )
 
 func stateInspect(_ context.Context, args []string, stdout, stderr io.Writer) error {
-	f := newStateFlags("inspect", stdout, stderr)
+	f := newStateFlags("inspect", stdout, stderr).scripting()
 	if err := f.parse(args); err != nil {
 		return err
 	}
@@ -85,7 +85,7 @@ func note(s *inspect.Store) string {
 }
 
 func statePlan(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	f := newStateFlags("plan", stdout, stderr).asking()
+	f := newStateFlags("plan", stdout, stderr).scripting().asking()
 	if err := f.parse(args); err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ var layers = [][]string{
 	{"internal/scope", "internal/ldb", "internal/bubbletest"},
 	{"topology", "state", "policy"},
 	{"internal/kafka", "observe", "state/statetest", "devbroker"},
+	{"internal/audit"},
 	{"processor", "metrics", "health", "internal/inspect"},
 	{"streamtest"},
 	{"examples/*/*", "bench/*"}, // parts of the programs below, for them alone

@@ -61,7 +61,7 @@ var importRules = []rule{
 			"codec/a.go:3: codec (row 0) imports internal/task (row 0): imports go to lower rows only",
 			"examples/soc/a.go:3: examples/soc imports examples/wordcount/text, a part of another program",
 			"state/a.go:4: state (row 2) imports topology (row 2): imports go to lower rows only",
-			"topology/a.go:3: topology (row 2) imports processor (row 4): imports go to lower rows only",
+			"topology/a.go:3: topology (row 2) imports processor (row 5): imports go to lower rows only",
 			"topology/a.go:4: topology (row 2) imports nowhere (row -1): imports go to lower rows only",
 		},
 		good: map[string]string{

@@ -15,21 +15,26 @@ type Rows interface {
 
 // Merge walks over below as it is under changes, which are in key order and have each key once: a changed row takes
 // the place of the one below, a deleted one is hidden. The changes' bytes must not change meanwhile.
-func Merge(changes []Change, below Rows) Rows {
-	return &merged{upper: changes, below: below, due: true}
+func Merge(changes []Change, below Rows) *Merged {
+	return &Merged{upper: changes, below: below, due: true}
 }
 
-// merged is Merge's walk. due says that below must go on before it is looked at: it goes on only in the next Next, since
+// Merged is Merge's walk. due says that below must go on before it is looked at: it goes on only in the next Next, since
 // the row that was given out is good until then.
-type merged struct {
+type Merged struct {
 	upper     []Change
 	below     Rows
 	due, more bool
 	key       string
 	value     []byte
+	change    *Change
 }
 
-func (m *merged) Next() bool {
+// Change is the change that the row in hand comes from, nil for a row of below's, which is then the one that below has in hand.
+func (m *Merged) Change() *Change { return m.change }
+
+// Next implements Rows.
+func (m *Merged) Next() bool {
 	for {
 		if m.due {
 			m.due, m.more = false, m.below.Next()
@@ -38,22 +43,29 @@ func (m *merged) Next() bool {
 		case !m.more && m.below.Err() != nil: // the rest of upper alone would look like the end of the table
 			return false
 		case m.more && (len(m.upper) == 0 || m.below.Key() < m.upper[0].Key):
-			m.key, m.value, m.due = m.below.Key(), m.below.Value(), true
+			m.key, m.value, m.due, m.change = m.below.Key(), m.below.Value(), true, nil
 			return true
 		case len(m.upper) == 0:
 			return false
 		}
-		c := m.upper[0]
+		c := &m.upper[0]
 		m.upper = m.upper[1:]
 		m.due = m.more && m.below.Key() == c.Key
 		if !c.Delete {
-			m.key, m.value = c.Key, c.Value
+			m.key, m.value, m.change = c.Key, c.Value, c
 			return true
 		}
 	}
 }
 
-func (m *merged) Key() string   { return m.key }
-func (m *merged) Value() []byte { return m.value }
-func (m *merged) Err() error    { return m.below.Err() }
-func (m *merged) Close()        { m.below.Close() }
+// Key implements Rows, as Value, Err and Close do.
+func (m *Merged) Key() string { return m.key }
+
+// Value is the row's.
+func (m *Merged) Value() []byte { return m.value }
+
+// Err is below's.
+func (m *Merged) Err() error { return m.below.Err() }
+
+// Close closes below.
+func (m *Merged) Close() { m.below.Close() }

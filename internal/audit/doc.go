@@ -1,0 +1,2 @@
+// Package audit compares a table partition with its topic.
+package audit
