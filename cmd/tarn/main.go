@@ -36,7 +36,7 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"dev", "run a broker inside this process, for development only", dev},
-		{"state", "look at state on disk, and what a start would do with it", state},
+		{"state", "look at state on disk, compare it with Kafka, or remove it", state},
 	}
 }
 

@@ -19,6 +19,7 @@ func stateCommands() []command {
 		{"plan", "what a start would do with each store, and why", statePlan},
 		{"verify", "compare each store with its topic", stateVerify},
 		{"export", "write the rows of a table as JSON lines", stateExport},
+		{"reset", "remove the state of a stopped group: on disk, and its offsets", stateReset},
 	}
 }
 
