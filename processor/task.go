@@ -37,7 +37,7 @@ type task struct {
 	partition int32
 	env       *environment
 	log       *slog.Logger
-	again     int // restarts in a row, without a commit in between; once it runs, the committer's
+	again     atomic.Int32 // restarts in a row, without a commit in between
 
 	lease    context.Context // ends when the partition is lost: nothing of the task may be written any more
 	endLease context.CancelCauseFunc
@@ -145,7 +145,7 @@ func (t *task) live(ctx context.Context, before <-chan struct{}) error {
 	if err := t.takeOver(starting, before); err != nil {
 		return err
 	}
-	if rest := restOf(t.again); rest > 0 && !pause(starting, rest) {
+	if rest := restOf(t.again.Load()); rest > 0 && !pause(starting, rest) {
 		return context.Cause(starting)
 	}
 	t.state.Store(taskRestoring)
@@ -176,7 +176,7 @@ func (t *task) takeOver(ctx context.Context, before <-chan struct{}) error {
 
 // restOf is how long a task waits before it starts again. One whose commits fail each time, since a broker answers so that
 // nobody knows what became of them, would else start as often as commits are made.
-func restOf(again int) time.Duration {
+func restOf(again int32) time.Duration {
 	if again < 2 {
 		return 0
 	}
@@ -401,7 +401,7 @@ func (t *task) seal() error {
 
 // settled tells the task that its sealed layer is in Kafka.
 func (t *task) settled() {
-	t.again = 0
+	t.again.Store(0)
 	t.unsettled.Store(false)
 	t.nudge()
 }

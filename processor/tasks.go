@@ -84,10 +84,10 @@ func (ts *tasks) onEvent(e kafka.MemberEvent) {
 }
 
 // start starts a task behind the last one of its partition. again is how often it had to be restarted in a row. mu is held.
-func (ts *tasks) start(partition int32, again int) {
+func (ts *tasks) start(partition, again int32) {
 	before := ts.before(partition)
 	t := newTask(ts.env, partition)
-	t.again = again
+	t.again.Store(again)
 	ts.live[partition], ts.last[partition], ts.open[t] = t, t, true
 	ts.workers.Go("task", func(ctx context.Context) error {
 		t.run(ctx, before)
@@ -186,9 +186,15 @@ func (ts *tasks) Lost(list []int32) {
 // Generation lets commits go on under a new generation.
 func (ts *tasks) Generation(kafka.Member) { ts.env.commit.kickNow() }
 
-// restart drops a task and starts it again from its checkpoint, unless the partition was given away meanwhile. The committer
-// calls it.
+// restart drops a task, be it on its way out, and starts it again from its checkpoint, unless the partition was given away
+// meanwhile. The committer calls it.
 func (ts *tasks) restart(t *task, cause error) {
+	t.dismiss()
+	ts.startAgain(t, cause)
+}
+
+// startAgain starts a task again from its checkpoint. One on its way out is left alone.
+func (ts *tasks) startAgain(t *task, cause error) {
 	if ts.replace(t) {
 		observe.Tell(ts.env.conf.observe.Rebalance, observe.Rebalance{Group: ts.env.group.Name, Generation: -1,
 			Kind: observe.Restarted, Tasks: []int32{t.partition}, Cause: cause})
@@ -199,11 +205,11 @@ func (ts *tasks) restart(t *task, cause error) {
 func (ts *tasks) replace(t *task) bool {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
-	t.dismiss()
 	if ts.stopped || ts.live[t.partition] != t {
 		return false
 	}
-	ts.start(t.partition, t.again+1)
+	t.dismiss()
+	ts.start(t.partition, t.again.Load()+1)
 	return true
 }
 

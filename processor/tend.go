@@ -11,8 +11,9 @@ import (
 )
 
 // What the owner of a table hears of its log while it runs. A restore judges the log by Bounds.Plan; the owner, who
-// writes the log's end, needs three things of it: that rows below a risen log start go, as they do for whoever restores
-// the table now; that a topic that was made again is restored; and, for a later start, until when the table was known to be
+// writes the log's end, needs four things of it: that rows below a risen log start go, as they do for whoever restores
+// the table now; that a topic that was made again is restored; that what another writer has put there is read, such as an
+// old owner whose last request was long on its way, which would else be seen by the next commit only; and, for a later start, until when the table was known to be
 // current and which leader epoch its last record has.
 const (
 	// tendEvery is how often the broker is asked about a table.
@@ -49,17 +50,18 @@ func (f *flusher) tend(ctx context.Context, t *task) error {
 	defer cancel()
 	for _, c := range t.cells {
 		asked := f.env.now()
-		if !c.due(asked) {
+		position, due := c.due(asked)
+		if !due {
 			continue
 		}
 		b, err := f.bounds(ctx, c)
 		if err != nil {
 			return nil
 		}
-		remade, risen := c.heard(b, asked)
+		risen, outrun := c.heard(b, asked, position)
 		switch {
-		case remade:
-			f.env.tasks.restart(t, errRemade)
+		case outrun != nil:
+			f.env.tasks.startAgain(t, outrun)
 			return nil
 		case risen:
 			err = f.sweep(ctx, t, c, b.Start)
@@ -91,22 +93,22 @@ func (f *flusher) sweep(ctx context.Context, t *task, c *cell, below int64) erro
 	return err
 }
 
-// due tells whether it is time to ask the broker about the table.
-func (c *cell) due(now time.Time) bool {
+// due tells whether it is time to ask the broker about the table, and at which position that is.
+func (c *cell) due(now time.Time) (position int64, due bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	return now.Sub(c.asked) >= tendEvery
+	return c.check.Position, now.Sub(c.asked) >= tendEvery
 }
 
-// heard takes note of what the broker said when it was asked: remade, where that is of another topic; risen, where there
-// are rows to be swept.
-func (c *cell) heard(b state.Bounds, asked time.Time) (remade, risen bool) {
+// heard takes note of what the broker said when it was asked at a position: outrun is why the table is not what its log says,
+// because that is another topic's or goes on where nothing was written here meanwhile; risen, where there are rows to be swept.
+func (c *cell) heard(b state.Bounds, asked time.Time, position int64) (risen bool, outrun error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.asked = asked
 	unknown := state.TopicID{}
 	if b.TopicID != unknown && c.check.TopicID != unknown && b.TopicID != c.check.TopicID {
-		return true, false
+		return false, errRemade
 	}
 	retention := min(b.DeleteRetention, c.check.DeleteRetention) // the smallest since the known-current time
 	known := c.check.KnownCurrent
@@ -116,7 +118,10 @@ func (c *cell) heard(b state.Bounds, asked time.Time) (remade, risen bool) {
 	}
 	c.restamped = c.restamped || retention != c.check.DeleteRetention
 	c.check.DeleteRetention = retention
-	return false, b.Start > c.check.LogStart
+	if b.End > c.check.Position && c.check.Position == position && len(c.sealed) == 0 {
+		return false, errOtherWriter
+	}
+	return b.Start > c.check.LogStart, nil
 }
 
 // sweep removes the rows below a log start from the store, behind those that are not there yet. While the log begins above

@@ -29,18 +29,20 @@ func TestR59_SweepWaitsForACommitUnderWay(t *testing.T) {
 	s := newStore(t)
 	c := newCell("table", 0, s)
 	c.promote([]scope.Change{placed("a", 0), placed("b", 1)}, nil, time.Now())
-	_, risen := c.heard(state.Bounds{Start: 3, End: 3}, time.Now())
+	third := []scope.Change{placed("a", 2)}
+	c.seal(third)
+	risen, _ := c.heard(state.Bounds{Start: 3, End: 3}, time.Now(), 2)
 	require.True(t, risen)
 	rows, err := c.sweep(t.Context(), 3)
 	require.NoError(t, err)
 	require.Zero(t, rows)
-	c.promote([]scope.Change{placed("a", 2)}, nil, time.Now())
-	_, risen = c.heard(state.Bounds{Start: 3, End: 3}, time.Now())
+	c.promote(third, nil, time.Now())
+	risen, _ = c.heard(state.Bounds{Start: 3, End: 3}, time.Now(), 3)
 	require.True(t, risen, "it is heard of again")
 	rows, err = c.sweep(t.Context(), 3)
 	require.NoError(t, err)
 	require.Equal(t, 2, rows, "what was in memory only is on disk first")
-	_, risen = c.heard(state.Bounds{Start: 3, End: 3}, time.Now())
+	risen, _ = c.heard(state.Bounds{Start: 3, End: 3}, time.Now(), 3)
 	require.False(t, risen)
 	c.promote([]scope.Change{placed("c", 3)}, nil, time.Now())
 	require.NoError(t, flushOne(t, c))
@@ -66,7 +68,7 @@ func TestR35_RetentionChangesUnderAnOwner(t *testing.T) {
 		{1, -1, -1, true},
 	} {
 		now = now.Add(tendEvery)
-		c.heard(state.Bounds{End: step.end, DeleteRetention: step.retention}, now)
+		c.heard(state.Bounds{End: step.end, DeleteRetention: step.retention}, now, 1)
 		require.Equal(t, step.want, c.check.DeleteRetention)
 		require.Equal(t, step.dirty, c.dirty())
 		require.NoError(t, flushOne(t, c))
@@ -82,9 +84,11 @@ func TestCell_KnownCurrentWhileIdle(t *testing.T) {
 	wrote := 0
 	for range 8 {
 		now = now.Add(tendEvery)
-		require.True(t, c.due(now))
-		c.heard(state.Bounds{End: 1}, now)
-		require.False(t, c.due(now.Add(time.Second)))
+		position, due := c.due(now)
+		require.True(t, due)
+		c.heard(state.Bounds{End: 1}, now, position)
+		_, due = c.due(now.Add(time.Second))
+		require.False(t, due)
 		require.LessOrEqual(t, now.Sub(c.check.KnownCurrent), tendEvery)
 		if c.dirty() {
 			wrote++
@@ -92,9 +96,9 @@ func TestCell_KnownCurrentWhileIdle(t *testing.T) {
 		}
 	}
 	require.Equal(t, 4, wrote)
-	c.heard(state.Bounds{End: state.UnknownOffset}, now.Add(time.Hour))
+	c.heard(state.Bounds{End: state.UnknownOffset}, now.Add(time.Hour), 1)
 	require.Equal(t, now, c.check.KnownCurrent, "an end that is not known is none")
-	c.heard(state.Bounds{End: 1}, now.Add(-time.Hour))
+	c.heard(state.Bounds{End: 1}, now.Add(-time.Hour), 1)
 	require.Equal(t, now.Add(-time.Hour), c.check.KnownCurrent, "a time after the clock is none")
 }
 
@@ -120,4 +124,35 @@ func TestR05_EpochOfAFlush(t *testing.T) {
 	cp := checkpointOf(t, s)
 	require.Equal(t, []any{int64(1), int32(7)}, []any{cp.LastApplied, cp.LastAppliedEpoch})
 	require.Equal(t, []any{int64(2), state.UnknownEpoch}, []any{c.check.LastApplied, c.check.LastAppliedEpoch})
+}
+
+// The log's end above an idle table's position is another writer's, unless the table was written to while it was asked for.
+func TestR45_AnotherWriterUnderAnIdleTable(t *testing.T) {
+	began := time.Now()
+	for name, tt := range map[string]struct {
+		end       int64
+		meanwhile func(c *cell)
+		other     bool
+		current   bool
+	}{
+		"as it was":          {end: 1, current: true},
+		"unknown":            {end: state.UnknownOffset},
+		"longer":             {end: 2, other: true},
+		"being written to":   {end: 2, meanwhile: func(c *cell) { c.seal([]scope.Change{placed("b", 0)}) }},
+		"written to":         {end: 2, meanwhile: func(c *cell) { c.promote([]scope.Change{placed("b", 1)}, nil, began) }, current: true},
+		"written to, behind": {end: 3, meanwhile: func(c *cell) { c.promote([]scope.Change{placed("b", 1)}, nil, began) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCell("table", 0, newMemory())
+			c.promote([]scope.Change{placed("a", 0)}, nil, began)
+			asked := began.Add(2 * restampAfter)
+			position, _ := c.due(asked)
+			if tt.meanwhile != nil {
+				tt.meanwhile(c)
+			}
+			_, outrun := c.heard(state.Bounds{End: tt.end}, asked, position)
+			require.Equal(t, tt.other, outrun != nil)
+			require.Equal(t, tt.current, c.check.KnownCurrent.Equal(asked))
+		})
+	}
 }
