@@ -76,10 +76,15 @@ func exit(err error, stderr io.Writer) int {
 
 func usage(w io.Writer) {
 	fmt.Fprintln(w, "usage: tarn <command> [flags]")
+	list(w, commands())
+	fmt.Fprintln(w, "tarn <command> -h tells a command's flags.")
+}
+
+// list writes what each command does, between empty lines.
+func list(w io.Writer, all []command) {
 	fmt.Fprintln(w)
-	for _, c := range commands() {
+	for _, c := range all {
 		fmt.Fprintf(w, "  %-8s %s\n", c.name, c.about)
 	}
 	fmt.Fprintln(w)
-	fmt.Fprintln(w, "tarn <command> -h tells a command's flags.")
 }

@@ -45,11 +45,7 @@ func state(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 
 func stateUsage(w io.Writer) {
 	fmt.Fprintln(w, "usage: tarn state <command> DIR [flags]")
-	fmt.Fprintln(w)
-	for _, c := range stateCommands() {
-		fmt.Fprintf(w, "  %-8s %s\n", c.name, c.about)
-	}
-	fmt.Fprintln(w)
+	list(w, stateCommands())
 	fmt.Fprintln(w, "DIR is a state directory, or the folder of one group or view in it.")
 	fmt.Fprintln(w, "tarn state <command> -h tells a command's flags.")
 }

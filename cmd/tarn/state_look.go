@@ -201,19 +201,29 @@ func ago(d time.Duration) string {
 }
 
 // table writes rows in columns. The last column may be empty.
-type table struct{ w *tabwriter.Writer }
+type table struct {
+	w    *tabwriter.Writer
+	rows int
+}
 
-func newTable(w io.Writer, heads ...string) table {
-	t := table{tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
+func newTable(w io.Writer, heads ...string) *table {
+	t := &table{w: tabwriter.NewWriter(w, 0, 0, 2, ' ', 0), rows: -1}
 	t.row(heads...)
 	return t
 }
 
-func (t table) row(cells ...string) {
+func (t *table) row(cells ...string) {
 	for len(cells) > 1 && cells[len(cells)-1] == "" {
 		cells = cells[:len(cells)-1]
 	}
 	fmt.Fprintln(t.w, strings.Join(cells, "\t"))
+	t.rows++
 }
 
-func (t table) flush() error { return t.w.Flush() }
+// flush writes the table; one without a row is left out.
+func (t *table) flush() error {
+	if t.rows == 0 {
+		return nil
+	}
+	return t.w.Flush()
+}

@@ -195,7 +195,7 @@ func (a *auditor) compare(ctx context.Context) error {
 	if err := a.rows.it.Err(); err != nil {
 		return err
 	}
-	missing := a.fold.left(func(e entry) bool { return !e.newer && e.offset >= a.start })
+	missing := a.fold.left(func(e *entry) bool { return !e.newer && e.offset >= a.start })
 	a.out.Different += int64(len(missing))
 	found = append(found, missing[:min(len(missing), a.o.Differences)]...)
 	sortDifferences(found)
@@ -211,19 +211,19 @@ func (a *auditor) compare(ctx context.Context) error {
 // judge looks at the row in hand.
 func (a *auditor) judge(differ func(observe.Difference)) {
 	key, row := a.rows.it.Key(), a.rows.it.Row()
-	e, ok := a.fold.takeOut(key)
+	e := a.fold.takeOut(key)
 	switch {
-	case ok && e.newer:
+	case e != nil && e.newer:
 		a.out.Changed++
-	case ok && e.offset == row.Offset && e.sum == sumOf(row.Value):
-	case !ok && row.Offset < a.start:
+	case e != nil && e.offset == row.Offset && e.sum == sumOf(row.Value):
+	case e == nil && row.Offset < a.start:
 		a.out.Below++
-	case !ok && a.unproven():
+	case e == nil && a.unproven():
 		a.out.Unproven++
 	default:
 		row.Value = bytes.Clone(row.Value)
 		d := observe.Difference{Key: bytes.Clone(key), Table: &row}
-		if ok {
+		if e != nil {
 			d.Topic = &state.Row{Offset: e.offset}
 		}
 		differ(d)

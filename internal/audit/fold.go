@@ -13,7 +13,7 @@ import (
 // fold is the newest record of each key in [lo, hi), nil being unbounded.
 type fold struct {
 	lo, hi []byte
-	rows   map[string]entry
+	rows   map[string]*entry // by pointer: to assign anew would copy the key of each record
 	bytes  int
 	most   int
 }
@@ -26,7 +26,7 @@ type entry struct {
 }
 
 // entryBytes is about what an entry takes besides its key.
-const entryBytes = 96
+const entryBytes = 112
 
 func sumOf(value []byte) [16]byte {
 	h := sha256.Sum256(value)
@@ -36,7 +36,7 @@ func sumOf(value []byte) [16]byte {
 // begin empties the fold, whose keys are from lo on.
 func (f *fold) begin(lo []byte, most int) {
 	if f.rows == nil {
-		f.rows = map[string]entry{}
+		f.rows = map[string]*entry{}
 	}
 	clear(f.rows)
 	f.lo, f.hi, f.bytes, f.most = lo, nil, 0, most
@@ -47,21 +47,22 @@ func (f *fold) add(r *state.Record, newer bool) {
 	if bytes.Compare(r.Key, f.lo) < 0 || f.hi != nil && bytes.Compare(r.Key, f.hi) >= 0 {
 		return
 	}
-	_, had := f.rows[string(r.Key)]
+	e := f.rows[string(r.Key)]
 	if r.Value == nil && !newer {
-		if had {
+		if e != nil {
 			delete(f.rows, string(r.Key))
 			f.bytes -= entryBytes + len(r.Key)
 		}
 		return
 	}
-	e := entry{offset: r.Offset, newer: newer}
+	if e == nil {
+		e = new(entry)
+		f.rows[string(r.Key)] = e
+		f.bytes += entryBytes + len(r.Key)
+	}
+	e.offset, e.newer = r.Offset, newer
 	if !newer {
 		e.sum = sumOf(r.Value)
-	}
-	f.rows[string(r.Key)] = e
-	if !had {
-		f.bytes += entryBytes + len(r.Key)
 	}
 	if f.bytes > f.most && len(f.rows) > 1 {
 		f.halve()
@@ -78,17 +79,17 @@ func (f *fold) halve() {
 	}
 }
 
-// takeOut gives the entry of a key and removes it.
-func (f *fold) takeOut(key []byte) (entry, bool) {
-	e, ok := f.rows[string(key)]
-	if ok {
+// takeOut gives the entry of a key, nil for none, and removes it.
+func (f *fold) takeOut(key []byte) *entry {
+	e := f.rows[string(key)]
+	if e != nil {
 		delete(f.rows, string(key))
 	}
-	return e, ok
+	return e
 }
 
 // left gives what was not taken out and is wanted, in key order, as keys that the table does not have.
-func (f *fold) left(wanted func(entry) bool) []observe.Difference {
+func (f *fold) left(wanted func(*entry) bool) []observe.Difference {
 	var out []observe.Difference
 	for key, e := range f.rows {
 		if wanted(e) {

@@ -119,6 +119,9 @@ func look(f layout.Group) (Group, error) {
 	}
 	for _, at := range stores {
 		s, err := lookAt(at, held)
+		if errors.Is(err, fs.ErrNotExist) { // removed meanwhile
+			continue
+		}
 		if err != nil {
 			return g, err
 		}
