@@ -84,7 +84,7 @@ func showReset(w io.Writer, r *inspect.Reset) error {
 	fmt.Fprintf(w, "all of this %s removed\n", verb)
 	if r.Kind == "group" && len(r.Kept) > 0 {
 		fmt.Fprintf(w, "the topics of the tables stay: %s\n", strings.Join(r.Kept, ", "))
-		fmt.Fprintln(w, "a start restores them, and refuses to count its inputs anew into tables that are not empty; see -delete-topics")
+		fmt.Fprintln(w, "where they are the group's own, a start restores them and refuses to count anew into tables that are not empty: see -delete-topics")
 	}
 	if !r.Done {
 		fmt.Fprintln(w, "nothing was changed; -yes does it")

@@ -90,7 +90,7 @@ offset  visits/0        4
 offset  visits/1        0
 `
 	kept := `the topics of the tables stay: visit-counts
-a start restores them, and refuses to count its inputs anew into tables that are not empty; see -delete-topics
+where they are the group's own, a start restores them and refuses to count anew into tables that are not empty: see -delete-topics
 `
 	require.Equal(t, columns(list+"all of this would be removed\n"+kept+"nothing was changed; -yes does it\n"), reset(exitOK))
 	require.Regexp(t, `\ntopic  visit-counts  \d records at most\nall of this would be removed\nnothing was changed; -yes does it\n$`,
