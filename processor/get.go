@@ -7,6 +7,7 @@ import (
 
 	"github.com/tarnstream/tarn/codec"
 	"github.com/tarnstream/tarn/internal/scope"
+	"github.com/tarnstream/tarn/state"
 	"github.com/tarnstream/tarn/topology"
 )
 
@@ -33,10 +34,13 @@ type tableOf[T any] interface {
 
 // Get reads a row of a table that p's group keeps, joins or looks up, as it is committed in Kafka. ok is false for an
 // absent key. Of a table that is being rebuilt after a reset it gives what was there before, see Observer.StaleRead.
-// Errors: ErrNotReady while the partition is being restored, *NotLocalError for a partition of another process (a table
+// Errors: ErrNotReady while the partition is being restored or given away, *NotLocalError for a partition of another process (a table
 // that is looked up has none), the codec's own, or trouble with the disk.
 func Get[T any](p *Processor, table tableOf[T], key string) (value T, ok bool, err error) {
 	data, ok, err := p.row(table.Spec(), key)
+	if errors.Is(err, state.ErrClosed) { // between the look at its task and the read the partition went
+		err = ErrNotReady
+	}
 	if err != nil || !ok {
 		return value, false, err
 	}

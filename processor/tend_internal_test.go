@@ -7,8 +7,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/tarnstream/tarn/codec"
 	"github.com/tarnstream/tarn/internal/scope"
 	"github.com/tarnstream/tarn/state"
+	"github.com/tarnstream/tarn/topology"
 )
 
 func newStore(t *testing.T) state.Store {
@@ -22,6 +24,24 @@ func checkpointOf(t *testing.T, s state.Store) state.Checkpoint {
 	cp, ok := s.Checkpoint()
 	require.True(t, ok)
 	return cp
+}
+
+// A store that is closed under a reader is none of the reader's errors.
+func TestR55_ReadOfAStoreThatIsClosed(t *testing.T) {
+	table := topology.NewTable("table", codec.Int64)
+	g, err := topology.Define("g", topology.Persist(table), topology.Input(topology.NewStream("in", codec.Int64), func(*topology.Context, int64) error { return nil }))
+	require.NoError(t, err)
+	env := newEnv(t)
+	env.group, env.taskCount = g.Description(), 1
+	s := newStore(t)
+	runningTask(env, 0, newCell("table", 0, s))
+	p := &Processor{group: g, running: env.tasks}
+	_, ok, err := Get(p, table, "a")
+	require.NoError(t, err)
+	require.False(t, ok)
+	require.NoError(t, s.Close())
+	_, _, err = Get(p, table, "a")
+	require.ErrorIs(t, err, ErrNotReady)
 }
 
 // A log start above the position is of records that a commit under way has written: their rows are not there to be swept yet.
