@@ -158,6 +158,7 @@ func TestR68_TwoLiveProcessesWithOneInstanceID(t *testing.T) {
 					require.Equal(k.T, 4, log.count("records of another writer"))
 				}
 				click(k, g, keys...)
+				k.Until("b has read what a wrote last", func() bool { return b.Running() == 4 })
 				require.GreaterOrEqual(k.T, requireFold(k, b, keys...)["user-3"], int64(2))
 			})
 		})

@@ -109,7 +109,7 @@ func TestR04_OwnTopicMadeAgain(t *testing.T) {
 		k.Until("restored", func() bool {
 			seen.mu.Lock()
 			defer seen.mu.Unlock()
-			return len(seen.decided) == 2
+			return len(seen.decided) == 2 && a.Running() == 1
 		})
 		require.Empty(k.T, requireFold(k, a, keys...))
 		click(k, g, keys[0])
