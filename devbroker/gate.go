@@ -106,7 +106,7 @@ func (g *gate) admit(ctx context.Context, c net.Conn) error {
 	if g.tls != nil {
 		conn = tls.Server(t, g.tls)
 	}
-	return g.give(ctx, conn)
+	return g.give(ctx, &framed{Conn: conn})
 }
 
 func (g *gate) give(ctx context.Context, c net.Conn) error {

@@ -114,46 +114,21 @@ func TestSecurity(t *testing.T) {
 	}
 }
 
-// dialer ends a call when it dials for the second time, which is when the first attempt has failed, or, where nothing will
-// answer, when it has written something.
-type dialer struct {
-	silent bool
-	dials  int
-	end    func()
-}
-
-type sentConn struct {
-	net.Conn
-	sent func()
-}
-
-func (c sentConn) Write(b []byte) (int, error) {
-	n, err := c.Conn.Write(b)
-	c.sent()
-	return n, err
-}
-
-func (d *dialer) dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	if d.dials++; d.dials > 1 {
-		d.end()
-	}
-	c, err := new(net.Dialer).DialContext(ctx, network, addr)
-	if err != nil || !d.silent {
-		return c, err
-	}
-	return sentConn{c, d.end}, nil
-}
-
-// refusal is the error of a Connect, and how often it has dialled.
-func refusal(t *testing.T, addr string, conf *sarama.Config, silent bool) (dials int, err error) {
+// refusal is the error of a Connect whose first attempt has failed, and how often it has dialled.
+func refusal(t *testing.T, addr string, conf *sarama.Config) (dials int, err error) {
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	d := &dialer{silent: silent, end: stop}
-	c, err := kafka.NewClient(kafka.Config{Brokers: []string{addr}, Sarama: conf, Logger: slog.New(slog.DiscardHandler), Dial: d.dial})
+	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if dials++; dials > 1 {
+			stop()
+		}
+		return new(net.Dialer).DialContext(ctx, network, addr)
+	}
+	c, err := kafka.NewClient(kafka.Config{Brokers: []string{addr}, Sarama: conf, Logger: slog.New(slog.DiscardHandler), Dial: dial})
 	require.NoError(t, err)
 	defer c.Close()
 	err = c.Connect(ctx, "t")
-	return d.dials, err
+	return dials, err
 }
 
 // TestSecurityRefused: settings that do not fit give, at the end of the call or before, an error that says what is wrong.
@@ -162,24 +137,23 @@ func TestSecurityRefused(t *testing.T) {
 	serve := devbroker.TLS(&tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12})
 	plain := devbroker.SASL("PLAIN", "u", "secret")
 	for name, tt := range map[string]struct {
-		opts   []devbroker.Option
-		conf   *sarama.Config
-		want   string
-		silent bool // the other side waits for more
-		dials  int  // 1: asking again is of no use, and not done
+		opts  []devbroker.Option
+		conf  *sarama.Config
+		want  string
+		dials int // 1: asking again is of no use, and not done
 	}{
-		"wrong password":       {[]devbroker.Option{plain}, saslConfig(sarama.SASLTypePlaintext, "u", "guess"), `SASL PLAIN of user "u"`, false, 2},
-		"wrong scram password": {[]devbroker.Option{devbroker.SASL("SCRAM-SHA-256", "u", "secret")}, saslConfig(sarama.SASLTypeSCRAMSHA256, "u", "guess"), `SASL SCRAM-SHA-256 of user "u"`, false, 2},
-		"tls to plaintext":     {nil, tlsConfig(userConfig(), pool), "the port may not speak TLS", true, 1},
-		"plaintext to tls":     {[]devbroker.Option{serve}, userConfig(), "it may ask for TLS or SASL", false, 2},
-		"unknown authority":    {[]devbroker.Option{serve}, tlsConfig(userConfig(), x509.NewCertPool()), "certificate signed by unknown authority", false, 1},
-		"no sasl where needed": {[]devbroker.Option{plain}, userConfig(), "it may ask for TLS or SASL", false, 2},
+		"wrong password":       {[]devbroker.Option{plain}, saslConfig(sarama.SASLTypePlaintext, "u", "guess"), `SASL PLAIN of user "u"`, 2},
+		"wrong scram password": {[]devbroker.Option{devbroker.SASL("SCRAM-SHA-256", "u", "secret")}, saslConfig(sarama.SASLTypeSCRAMSHA256, "u", "guess"), `SASL SCRAM-SHA-256 of user "u"`, 2},
+		"tls to plaintext":     {nil, tlsConfig(userConfig(), pool), "the port may not speak TLS", 2},
+		"plaintext to tls":     {[]devbroker.Option{serve}, userConfig(), "it may ask for TLS or SASL", 2},
+		"unknown authority":    {[]devbroker.Option{serve}, tlsConfig(userConfig(), x509.NewCertPool()), "certificate signed by unknown authority", 1},
+		"no sasl where needed": {[]devbroker.Option{plain}, userConfig(), "it may ask for TLS or SASL", 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b, err := devbroker.Start(tt.opts...)
 			require.NoError(t, err)
 			defer func() { require.NoError(t, b.Close()) }()
-			dials, err := refusal(t, b.Addrs()[0], tt.conf, tt.silent)
+			dials, err := refusal(t, b.Addrs()[0], tt.conf)
 			require.ErrorContains(t, err, tt.want)
 			require.ErrorContains(t, err, b.Addrs()[0])
 			require.Equal(t, tt.dials, dials)
@@ -214,7 +188,7 @@ func TestSecurityRefused_HowPortsClose(t *testing.T) {
 					_ = c.Close()
 				}
 			}()
-			_, err = refusal(t, l.Addr().String(), userConfig(), false)
+			_, err = refusal(t, l.Addr().String(), userConfig())
 			require.ErrorContains(t, err, "it may ask for TLS or SASL")
 			require.ErrorContains(t, err, l.Addr().String())
 			require.NoError(t, l.Close())
