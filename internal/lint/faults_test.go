@@ -9,7 +9,7 @@ import (
 
 // faults are the numbers of the restore faults that are shown by tests, which have the number in their names.
 var faults = []string{
-	"R01", "R02", "R03", "R04", "R05", "R06", "R07", "R08", "R09", "R10", "R11", "R12", "R13", "R14", "R15", "R20", "R22", "R24", "R25",
+	"R01", "R02", "R03", "R04", "R05", "R06", "R07", "R08", "R09", "R10", "R11", "R12", "R13", "R14", "R15", "R16", "R17", "R18", "R20", "R22", "R24", "R25",
 	"R26", "R27", "R28", "R32", "R33", "R35", "R36", "R37", "R38", "R39", "R40", "R41", "R42", "R43", "R44", "R46", "R47", "R48", "R49", "R50",
 	"R51", "R52", "R53", "R54", "R55", "R56", "R57", "R58", "R59", "R60", "R61", "R62", "R64", "R65", "R67", "R68", "R69", "R70", "R71",
 }
