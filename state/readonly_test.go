@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -85,6 +86,21 @@ func TestReadOnly_LeavesTheDirectoryAsItIs(t *testing.T) {
 	require.NoError(t, s.Close())
 }
 
+// A kill may leave two journals: one was full, and its table not finished.
+func TestReadOnly_TwoJournals(t *testing.T) {
+	dir := t.TempDir()
+	owner, err := state.Open(dir, state.Options{Logger: quiet})
+	require.NoError(t, err)
+	statetest.Write(t, owner, 0, "a", "1")
+	require.NoError(t, owner.Close())
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "g00000001", "000099.log"), nil, 0o600))
+	before := tree(t, dir)
+	s := look(t, dir)
+	require.Equal(t, map[string]string{"a": "1"}, statetest.Rows(t, s))
+	require.NoError(t, s.Close())
+	require.Equal(t, before, tree(t, dir))
+}
+
 func TestReadOnly_DamageIsToldAndLeft(t *testing.T) {
 	dir := t.TempDir()
 	owner, err := state.Open(dir, state.Options{Logger: quiet})
@@ -110,6 +126,53 @@ func TestReadOnly_NothingThere(t *testing.T) {
 	_, err := state.Open(filepath.Join(dir, "none"), state.Options{ReadOnly: true, Logger: quiet})
 	require.ErrorIs(t, err, os.ErrNotExist)
 	require.Len(t, tree(t, dir), 1)
+}
+
+// While another one writes the store, and LevelDB moves its files about, what is read is whole or is told to be damage.
+func TestReadOnly_WhileItIsWritten(t *testing.T) {
+	dir := t.TempDir()
+	owner, err := state.Open(dir, state.Options{Logger: quiet, WriteBufferBytes: 16 << 10})
+	require.NoError(t, err)
+	value := strings.Repeat("v", 1<<10)
+	statetest.Write(t, owner, 0, "k", value)
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for n := int64(1); ; n++ {
+			select {
+			case <-stop:
+				return
+			default:
+				statetest.Write(t, owner, n, "k", value)
+			}
+		}
+	}()
+	whole := 0
+	for range 200 {
+		s, err := state.Open(dir, state.Options{ReadOnly: true, Logger: quiet})
+		if err != nil {
+			require.ErrorAs(t, err, new(*state.DamageError))
+			continue
+		}
+		cp, ok := s.Checkpoint()
+		require.True(t, ok)
+		row, ok, err := s.Get([]byte("k"))
+		if err != nil { // a table went away
+			require.ErrorAs(t, err, new(*state.DamageError))
+		} else {
+			require.True(t, ok)
+			require.Equal(t, cp.LastApplied, row.Offset)
+			whole++
+		}
+		require.NoError(t, s.Close())
+	}
+	close(stop)
+	<-done
+	require.Positive(t, whole)
+	require.NoError(t, owner.Close())
+	s := look(t, dir)
+	require.Len(t, statetest.Rows(t, s), 1, "the owner was not disturbed")
+	require.NoError(t, s.Close())
 }
 
 // A snapshot's checkpoint speaks of its rows, whatever is written beside it.

@@ -24,7 +24,7 @@ type Config struct {
 	WriteBufferBytes int
 	// Create requires the database not to exist and makes it; without it, it must exist.
 	Create bool
-	// ReadOnly changes nothing on disk: what the journals hold is kept in memory. It is for ReadOnly().
+	// ReadOnly keeps LevelDB from compacting, since all that it writes is kept in memory there. It is for ReadOnly().
 	ReadOnly bool
 }
 
@@ -60,7 +60,7 @@ func Open(fs FS, dir string, c Config) (db *DB, err error) {
 }
 
 func options(c Config) *opt.Options {
-	return &opt.Options{
+	o := &opt.Options{
 		BlockCacher:                  c.Shared.blocks,
 		OpenFilesCacher:              c.Shared.files,
 		WriteBuffer:                  c.WriteBufferBytes,
@@ -68,7 +68,6 @@ func options(c Config) *opt.Options {
 		Strict:                       opt.DefaultStrict,
 		ErrorIfExist:                 c.Create,
 		ErrorIfMissing:               !c.Create,
-		ReadOnly:                     c.ReadOnly,
 		NoWriteMerge:                 true,
 		DisableBufferPool:            true, // each database has its own, and keeps a table of each kind in it
 		DisableSeeksCompaction:       true,
@@ -83,6 +82,11 @@ func options(c Config) *opt.Options {
 		CompactionL0Trigger:          8,
 		DisableCompactionBackoff:     true,
 	}
+	if c.ReadOnly {
+		const never = 1 << 30
+		o.CompactionL0Trigger, o.WriteL0SlowdownTrigger, o.WriteL0PauseTrigger, o.CompactionTotalSize = never, never, never, never<<10
+	}
+	return o
 }
 
 var errPanicked = errors.New("panic while reading")

@@ -1,10 +1,12 @@
 package ldb
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/syndtr/goleveldb/leveldb/storage"
 )
@@ -19,7 +21,7 @@ var ErrReadOnly = errors.New("ldb: opened for reading only")
 
 type readOnlyFS struct{ osFS }
 
-func (readOnlyFS) Storage(dir string) (Storage, error) { return Storage{readOnlyStorage{dir}}, nil }
+func (readOnlyFS) Storage(dir string) (Storage, error) { return Storage{newOverlay(dir)}, nil }
 func (readOnlyFS) MkdirAll(string) error               { return ErrReadOnly }
 func (readOnlyFS) WriteFile(string, []byte) error      { return ErrReadOnly }
 func (readOnlyFS) Rename(string, string) error         { return ErrReadOnly }
@@ -27,20 +29,51 @@ func (readOnlyFS) RemoveAll(string) error              { return ErrReadOnly }
 func (readOnlyFS) SyncFile(string) error               { return ErrReadOnly }
 func (readOnlyFS) SyncDir(string) error                { return ErrReadOnly }
 
-// readOnlyStorage is goleveldb's storage over a directory. goleveldb's own takes the lock of the database, read-only too.
-type readOnlyStorage struct{ dir string }
+// overlay is goleveldb's storage over a directory that it leaves as it is: what is written is kept in memory, what is removed is
+// hidden. So the journals are replayed as ever. goleveldb's own storage takes the database's lock, read-only too, and its
+// read-only mode fails where there are two journals, as a kill may leave them.
+type overlay struct {
+	dir string
+
+	mu     sync.Mutex // guards what follows
+	files  map[storage.FileDesc]*overlaid
+	hidden map[storage.FileDesc]bool
+	meta   storage.FileDesc // zero: the directory's
+}
+
+// overlaid is a file in memory.
+type overlaid struct {
+	o    *overlay
+	data []byte
+}
+
+func newOverlay(dir string) *overlay {
+	return &overlay{dir: dir, files: map[storage.FileDesc]*overlaid{}, hidden: map[storage.FileDesc]bool{}}
+}
 
 type noLock struct{}
 
 func (noLock) Unlock() {}
 
-func (readOnlyStorage) Lock() (storage.Locker, error) { return noLock{}, nil }
-func (readOnlyStorage) Log(string)                    {}
-func (readOnlyStorage) Close() error                  { return nil }
+func (o *overlay) Lock() (storage.Locker, error) { return noLock{}, nil }
+func (o *overlay) Log(string)                    {}
+func (o *overlay) Close() error                  { return nil }
+
+func (o *overlay) SetMeta(fd storage.FileDesc) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.meta = fd
+	return nil
+}
 
 // GetMeta reads CURRENT. A newer one that was not renamed yet names what CURRENT and the journals come to as well.
-func (s readOnlyStorage) GetMeta() (storage.FileDesc, error) {
-	data, err := os.ReadFile(filepath.Join(s.dir, "CURRENT"))
+func (o *overlay) GetMeta() (storage.FileDesc, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.meta.Zero() {
+		return o.meta, nil
+	}
+	data, err := os.ReadFile(filepath.Join(o.dir, "CURRENT"))
 	if err != nil {
 		return storage.FileDesc{}, err
 	}
@@ -52,30 +85,64 @@ func (s readOnlyStorage) GetMeta() (storage.FileDesc, error) {
 	return fd, nil
 }
 
-func (s readOnlyStorage) List(ft storage.FileType) ([]storage.FileDesc, error) {
-	names, err := osFS{}.List(s.dir)
+func (o *overlay) List(ft storage.FileType) ([]storage.FileDesc, error) {
+	names, err := osFS{}.List(o.dir)
 	if err != nil {
 		return nil, err
 	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	var fds []storage.FileDesc
 	for _, name := range names {
-		if fd, ok := parseName(name); ok && fd.Type&ft != 0 {
+		if fd, ok := parseName(name); ok && fd.Type&ft != 0 && !o.hidden[fd] && o.files[fd] == nil {
+			fds = append(fds, fd)
+		}
+	}
+	for fd := range o.files {
+		if fd.Type&ft != 0 {
 			fds = append(fds, fd)
 		}
 	}
 	return fds, nil
 }
 
-func (s readOnlyStorage) Open(fd storage.FileDesc) (storage.Reader, error) {
-	return os.Open(filepath.Join(s.dir, fd.String()))
+func (o *overlay) Open(fd storage.FileDesc) (storage.Reader, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if f := o.files[fd]; f != nil {
+		return memReader{bytes.NewReader(bytes.Clone(f.data))}, nil
+	}
+	if o.hidden[fd] {
+		return nil, os.ErrNotExist
+	}
+	return os.Open(filepath.Join(o.dir, fd.String()))
 }
 
-func (readOnlyStorage) SetMeta(storage.FileDesc) error                  { return ErrReadOnly }
-func (readOnlyStorage) Remove(storage.FileDesc) error                   { return ErrReadOnly }
-func (readOnlyStorage) Rename(storage.FileDesc, storage.FileDesc) error { return ErrReadOnly }
-
-func (readOnlyStorage) Create(storage.FileDesc) (storage.Writer, error) {
-	return nil, ErrReadOnly
+func (o *overlay) Create(fd storage.FileDesc) (storage.Writer, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	f := &overlaid{o: o}
+	o.files[fd] = f
+	return f, nil
 }
 
-var _ storage.Storage = readOnlyStorage{}
+func (o *overlay) Remove(fd storage.FileDesc) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.files, fd)
+	o.hidden[fd] = true
+	return nil
+}
+
+// Rename is for the files of goleveldb's Recover, which is never run.
+func (o *overlay) Rename(storage.FileDesc, storage.FileDesc) error { return ErrReadOnly }
+
+func (f *overlaid) Write(p []byte) (int, error) {
+	f.o.mu.Lock()
+	defer f.o.mu.Unlock()
+	f.data = append(f.data, p...)
+	return len(p), nil
+}
+
+func (f *overlaid) Sync() error  { return nil }
+func (f *overlaid) Close() error { return nil }
