@@ -6,7 +6,7 @@
 //	b.CreateTopic("clicks", 4, nil)        // b.Addrs() is what a client connects to
 //
 // A test scripts what goes wrong: Fail answers requests with an error code, Drop closes their connection, Hold and
-// HoldAnswer keep one until it is released, Stop and StopNode take nodes away, Begin leaves transactions open, Hollow
+// HoldAnswer keep one until it is released, Delay has all of a kind wait, Stop and StopNode take nodes away, Begin leaves transactions open, Hollow
 // and Clean leave a log as Kafka's own compaction does. What a test does through a Broker's methods (Produce, Records
 // and so on) is never met by a fault and waits behind no hold.
 //
@@ -42,5 +42,6 @@
 //	end of a segment                      | none                                            | a fetch stops there
 //	new leader                            | any node, at once, nothing lost                 | a replica in sync
 //	node that is down                     | keeps its partitions (MoveLeader moves them)    | others take over
-//	truncation by an unclean election     | none: put back a copy of the folder (Reload)    | happens
+//	truncation by an unclean election     | by Truncate, or by a copy of the folder that is | happens
+//	                                      | put back (Reload)                               |
 package devbroker

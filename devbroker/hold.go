@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -17,6 +18,13 @@ type rules struct {
 	installed []Request
 	drops     []*drop
 	holds     []*Held
+	delays    []*delay
+}
+
+// delay is how long requests of a kind wait.
+type delay struct {
+	request Request
+	wait    time.Duration
 }
 
 type drop struct {
@@ -37,6 +45,21 @@ func (b *Broker) Undrop() {
 	b.rules.mu.Lock()
 	b.rules.drops = nil
 	b.rules.mu.Unlock()
+}
+
+// Delay has every request of a kind wait before any work is done, until end is called; what waits then goes on waiting.
+// Requests that come later on the same connection wait behind it.
+func (b *Broker) Delay(r Request, wait time.Duration) (end func()) {
+	d := &delay{request: r, wait: wait}
+	b.rules.mu.Lock()
+	b.rules.delays = append(b.rules.delays, d)
+	b.rules.mu.Unlock()
+	b.watch(r)
+	return func() {
+		b.rules.mu.Lock()
+		defer b.rules.mu.Unlock()
+		b.rules.delays = slices.DeleteFunc(b.rules.delays, func(o *delay) bool { return o == d })
+	}
 }
 
 // Hold keeps the next request of a kind, before any work is done, until it is released. Requests that come later on the
@@ -135,6 +158,19 @@ func (r *rules) take(req kmsg.Request) (dropped bool, held *Held) {
 	return false, nil
 }
 
+// delayed is how long a request is to wait that is shown as one of a kind: where AnyRequest is watched, too, it is shown
+// twice.
+func (r *rules) delayed(kind Request) (wait time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, d := range r.delays {
+		if d.request == kind {
+			wait += d.wait
+		}
+	}
+	return wait
+}
+
 func matches(r Request, req kmsg.Request) bool { return r == AnyRequest || r.key() == req.Key() }
 
 // watch has the cluster show us requests of a kind. It is done on demand, since the cluster then keeps the last request
@@ -159,7 +195,7 @@ func (b *Broker) install(r Request) {
 			return nil, errDropped, true
 		}
 		defer l.leave()
-		return b.control(&visit{c: c, life: l, node: c.CurrentNode(), req: req})
+		return b.control(&visit{c: c, life: l, node: c.CurrentNode(), kind: r, req: req})
 	})
 }
 
@@ -168,6 +204,7 @@ type visit struct {
 	c    *kfake.Cluster
 	life *life
 	node int32
+	kind Request // by which it is watched
 	req  kmsg.Request
 }
 
@@ -194,6 +231,9 @@ func (b *Broker) control(v *visit) (kmsg.Response, error, bool) {
 	fetch, _ := v.req.(*kmsg.FetchRequest)
 	if fetch != nil {
 		nameTopics(v.c, fetch)
+	}
+	if wait := b.rules.delayed(v.kind); wait > 0 {
+		v.c.SleepControl(func() { v.life.sleep(wait) })
 	}
 	dropped, held := b.rules.take(v.req)
 	if dropped {

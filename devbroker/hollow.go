@@ -86,6 +86,23 @@ func (h *hollow) forget(topic string) {
 	}
 }
 
+// cut forgets what was taken out from offset on.
+func (h *hollow) cut(at place, offset int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var kept []span
+	for _, s := range h.spans[at] {
+		if s.to = min(s.to, offset); s.from < s.to {
+			kept = append(kept, s)
+		}
+	}
+	if kept != nil {
+		h.spans[at] = kept
+	} else {
+		delete(h.spans, at)
+	}
+}
+
 func (h *hollow) of(topic string, partition int32) []span {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -3,6 +3,7 @@ package devbroker
 import (
 	"context"
 	"sync"
+	"time"
 )
 
 // A life is one incarnation of the cluster. Requests that sleep in it must have ended before it ends, since a cluster
@@ -31,6 +32,16 @@ func (l *life) enter() bool {
 	}
 	l.sleepers++
 	return true
+}
+
+// sleep waits for d, or for the life to end.
+func (l *life) sleep(d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-l.ctx.Done():
+	}
 }
 
 func (l *life) leave() {
