@@ -80,7 +80,6 @@ func options(c Config) *opt.Options {
 		CompactionExpandLimitFactor:  25,
 		CompactionGPOverlapsFactor:   10,
 		CompactionL0Trigger:          8,
-		DisableCompactionBackoff:     true,
 	}
 	if c.ReadOnly {
 		const never = 1 << 30
