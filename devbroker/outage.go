@@ -1,6 +1,9 @@
 package devbroker
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // Stop takes all nodes away: their connections break and new ones are refused, as after a crash. The data stays, on disk
 // or in memory; group sessions run on. Resume brings the nodes back at the same addresses.
@@ -59,6 +62,9 @@ func (b *Broker) gate(node int32) (*gate, error) {
 	return b.gates[node], nil
 }
 
+// ErrNoDir is what Reload and Truncate answer for a broker that has its data in memory. Start it with Dir.
+var ErrNoDir = errors.New("a broker without Dir has nothing to start from")
+
 // Reload ends the cluster, saving it, calls between, and starts it again from its Dir at the same addresses. In between
 // nothing else uses the folder, so that between can copy it, or put a copy back: a log that was written meanwhile is
 // then truncated, and written again it is another history (move the leader, for the epoch to rise). A hook that fails
@@ -66,7 +72,7 @@ func (b *Broker) gate(node int32) (*gate, error) {
 // whose request has not come do.
 func (b *Broker) Reload(between func(dir string) error) error {
 	if b.cfg.dir == "" {
-		return fmt.Errorf("devbroker: reload: a broker without Dir has nothing to start from")
+		return fmt.Errorf("devbroker: reload: %w", ErrNoDir)
 	}
 	b.Stop()
 	b.mu.Lock()

@@ -55,7 +55,7 @@ func TestTruncateNeedsADir(t *testing.T) {
 	b := start(t)
 	topic(t, b, "t", 1)
 	_, err := b.Truncate("t", 0, 0)
-	require.ErrorContains(t, err, "without Dir")
+	require.ErrorIs(t, err, ErrNoDir)
 	_, err = b.Truncate("none", 0, 0)
 	require.Error(t, err)
 }

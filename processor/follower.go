@@ -83,7 +83,7 @@ func (f *follower) run(ctx context.Context) error {
 	o := f.env.conf.restoreOptions(f.at)
 	o.Observer = f.meter.observer().Tee(doubts(f.doubt)).Tee(o.Observer).Tee(f.relief(slot.end))
 	o = f.env.budget.restoring(o, slot.release)
-	store, err := f.env.budget.open(f.env.dir.StoreDir(f.at.Topic, f.at.Partition), state.Options{Logger: f.log, Observer: o.Observer})
+	store, err := f.env.budget.open(f.env.dir.StoreDir(f.at.Topic, f.at.Partition), state.Options{Logger: f.log, Observer: o.Observer, FS: f.env.conf.fs})
 	if err != nil {
 		return err
 	}

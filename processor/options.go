@@ -138,6 +138,7 @@ func configure(needDir bool, options []Option) (config, error) {
 		c.kafka.Logger = slog.Default()
 	}
 	c.observe = c.watched()
+	c.fs, _ = c.state.Disk.(ldb.FS)
 	return c, c.check(needDir)
 }
 

@@ -140,7 +140,7 @@ func (v *View[T]) open(ctx context.Context, dir *state.GroupDir, topic kafka.Top
 		g.Go(fmt.Sprintf("open partition %d", n), func(context.Context) error {
 			at := v.place(int32(n))
 			store, err := v.budget.open(dir.StoreDir(topic.Name, int32(n)),
-				state.Options{Logger: v.log.With("partition", n), Observer: v.conf.restoreOptions(at).Observer})
+				state.Options{Logger: v.log.With("partition", n), Observer: v.conf.restoreOptions(at).Observer, FS: v.conf.fs})
 			if err == nil {
 				parts[n] = newPart(int32(n), store)
 			}

@@ -6,15 +6,19 @@ import (
 	"testing/synctest"
 )
 
-// Crash ends the instance as kill -9 would: nothing more reaches Kafka, and its state is what was on disk at that moment.
-// An instance started under its name goes on with that state. What is left of the processor is stopped behind a line that
-// is cut, which takes up to its StopTimeout of virtual time.
+// Crash ends the instance as a loss of power would: nothing more reaches Kafka, and its state is what had been synced to
+// disk at that moment. An instance started under its name goes on with that state. What is left of the processor is stopped
+// behind a line that is cut, which takes up to its StopTimeout of virtual time.
 func (i *Instance) Crash() {
 	i.kit.t.Helper()
 	i.failed = true
-	dir, image := filepath.Join(i.kit.Dir, i.name), i.kit.t.TempDir()
+	i.kit.note("crash of %s", i.name)
+	dir, image, disk := filepath.Join(i.kit.Dir, i.name), i.kit.t.TempDir(), i.kit.disk(i.name)
 	synctest.Wait() // nobody writes to the folder from here to the cut
 	err := copyTables(dir, image)
+	if err == nil {
+		err = disk.synced.Drop(dir, image)
+	}
 	i.line.cut()
 	i.cancel()
 	<-i.done
@@ -24,6 +28,7 @@ func (i *Instance) Crash() {
 	if err == nil {
 		err = copyTables(image, dir)
 	}
+	disk.synced.Forget(dir)
 	if err != nil {
 		i.kit.t.Fatalf("streamtest: crash of instance %s: %v", i.name, err)
 	}

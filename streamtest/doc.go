@@ -26,17 +26,37 @@
 //			streamtest.Expect(k, alerts, streamtest.KV("alice", "first visit"))
 //			k.Settle(group)                               // all input is handled and committed
 //			streamtest.Rows(k, counts)                    // map[alice:1], in the topic and in the instance
-//			a.Crash()                                     // as kill -9 would
+//			a.Crash()                                     // as a loss of power would
 //			k.Start(group)                                // goes on with what is on disk
 //		})
 //	}
 //
-// StartAs runs several instances side by side, each with a state folder of its name. Advance lets time pass, Until waits
-// for anything. Disconnect cuts an instance's line; Kit.Broker takes faults, holds requests back, deletes topics and
-// records: see package devbroker, which also lists where it differs from Apache Kafka.
+// StartAs runs several instances side by side, each with a state folder of its name; Rebalance adds and removes them.
+// Advance lets time pass, Until waits for anything. What goes wrong is scripted:
 //
-// Time is virtual, the order in which goroutines run is not: a script gives the same records and faults each time, not
-// the same interleaving.
+//	an instance   Stop, Crash, Disconnect, Zombie; SlowDisk and FailDisk of its name
+//	a topic       Compact, Expire, Truncate, Recreate, OutOfRangeOnce, HangTransaction
+//	the broker    FailNext, Delay; Kit.Broker has more: nodes and connections that break, leaders that move, requests held back
+//
+// Package devbroker lists where its broker differs from Apache Kafka. Check then holds the group to what is promised: each
+// table is the fold of its topic, has no key that the topic has not, and no record of an input is lost. Invariant adds what
+// the test knows beside that.
+//
+// # Scripts by chance
+//
+// Play draws a script from a seed, plays it in a Run and calls Check in between. Faults gives steps after which nothing may
+// be lost, Losses those after which tables are still what their topics say; Sends makes input:
+//
+//	streamtest.Play(t, func(k *streamtest.Kit) streamtest.Script {
+//		k.Topic("clicks", 4)
+//		k.Start(group)
+//		return streamtest.Script{Steps: 50, Ops: append(streamtest.Faults(group, []string{"a", "b"}), clicksByChance)}
+//	}, nil)
+//
+// A failure prints the seed, the script and what happened; -seed plays it again, -runs n plays n scripts. Time is virtual, the
+// order in which goroutines run is not: a script gives the same records and faults each time, not the same interleaving.
+//
+// The examples of Run, Instance.Crash and Play are whole tests.
 //
 // Values are typed by the handles a program has anyway. Where a test needs bytes that no codec makes, the methods Call,
 // Send, Fold and Records take and give them raw.

@@ -2,6 +2,7 @@ package streamtest
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/tarnstream/tarn/internal/task"
@@ -15,14 +16,16 @@ type Instance struct {
 	// Processor is the instance itself, for Stats and reads.
 	Processor *processor.Processor
 
-	name   string
-	kit    *Kit
-	group  *topology.Group
-	line   *line
-	cancel context.CancelFunc
-	done   chan struct{}
-	err    error
-	failed bool // its error was looked at, or told
+	name     string
+	options  []processor.Option
+	kit      *Kit
+	group    *topology.Group
+	line     *line
+	cancel   context.CancelFunc
+	done     chan struct{}
+	err      error
+	failed   bool // its error was looked at, or told
+	failures int  // of its disk when it was started
 }
 
 // Start runs a group as instance "a" and waits until it is ready. See StartAs.
@@ -51,8 +54,10 @@ func (k *Kit) StartAs(name string, g *topology.Group, options ...processor.Optio
 // Launch runs a group as an instance of that name and does not wait.
 func (k *Kit) Launch(name string, g *topology.Group, options ...processor.Option) *Instance {
 	k.t.Helper()
-	i := &Instance{name: name, kit: k, group: g, line: newLine(k.Broker.Dialer().DialContext), done: make(chan struct{})}
-	p, err := processor.New(g, append(k.options(name, i.line.dial), options...)...)
+	i := &Instance{name: name, options: options, kit: k, group: g, line: newLine(k.Broker.Dialer().DialContext), done: make(chan struct{}),
+		failures: k.disk(name).count().failures}
+	h := k.watch(g)
+	p, err := processor.New(h.group, append(append(k.options(name, i.line.dial), options...), processor.Observe(h.observer()))...)
 	if err != nil {
 		k.t.Fatalf("streamtest: instance %s: %v", name, err)
 	}
@@ -60,9 +65,11 @@ func (k *Kit) Launch(name string, g *topology.Group, options ...processor.Option
 	ctx, cancel := context.WithCancel(k.t.Context())
 	i.cancel = cancel
 	k.instances = append(k.instances, i)
+	k.note("start of %s", name)
 	task.New(ctx).Go("instance "+name, func(ctx context.Context) error {
 		defer close(i.done)
 		i.err = p.Run(ctx)
+		k.note("end of %s: %v", name, i.err)
 		return nil
 	})
 	return i
@@ -79,7 +86,7 @@ func (i *Instance) Stop() error {
 func (k *Kit) StopAll() {
 	k.t.Helper()
 	for _, i := range k.instances {
-		if err := i.Stop(); err != nil && !i.failed {
+		if err := i.Stop(); err != nil && !i.failed && !i.byDisk() {
 			i.failed = true
 			k.t.Errorf("streamtest: instance %s: %v", i.name, err)
 		}
@@ -105,6 +112,9 @@ func (i *Instance) Wait() error {
 	return i.err
 }
 
+// byDisk tells that the instance's disk has failed, which may have ended it. LevelDB keeps the cause in a text only.
+func (i *Instance) byDisk() bool { return i.kit.disk(i.name).count().failures > i.failures }
+
 func (i *Instance) ended() bool {
 	select {
 	case <-i.done:
@@ -126,7 +136,25 @@ func (i *Instance) Running() int {
 }
 
 // Disconnect cuts the instance off from the broker; Connect lets it back.
-func (i *Instance) Disconnect() { i.line.cut() }
+func (i *Instance) Disconnect() {
+	i.kit.note("%s is cut off", i.name)
+	i.line.cut()
+}
 
 // Connect ends a Disconnect.
-func (i *Instance) Connect() { i.line.mend() }
+func (i *Instance) Connect() {
+	i.kit.note("%s is connected", i.name)
+	i.line.mend()
+}
+
+// Zombie makes the instance one that others take for dead: what it sends from now on stands still on its way, and nothing
+// reaches it. wake has it all arrive, late: also what it wrote as the owner of tasks that are others' by then. After that
+// the instance finds the broker again.
+func (i *Instance) Zombie() (wake func()) {
+	i.kit.note("%s stands still", i.name)
+	i.line.halt()
+	return sync.OnceFunc(func() {
+		i.kit.note("%s is awake", i.name)
+		i.line.deliver()
+	})
+}

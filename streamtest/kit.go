@@ -26,6 +26,13 @@ type Kit struct {
 	instances []*Instance
 	expected  map[string]map[place]bool // records that an Expect has met, by topic
 	keys      map[string]map[string]bool
+	disks     map[string]*disk    // by the name of the instances
+	handled   map[string]*handled // by group
+	standing  []invariant
+	trace     trace
+	faults    []*fault // that pass
+	// transactions counts those that hang, for their ids.
+	transactions int
 }
 
 // place is where a record is in its topic.
@@ -50,7 +57,8 @@ func Run(t *testing.T, script func(*Kit), options ...devbroker.Option) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		k := &Kit{T: t, Broker: b, Dir: dir, t: t, log: log, expected: map[string]map[place]bool{}, keys: map[string]map[string]bool{}}
+		k := &Kit{T: t, Broker: b, Dir: dir, t: t, log: log, expected: map[string]map[place]bool{}, keys: map[string]map[string]bool{},
+			disks: map[string]*disk{}, handled: map[string]*handled{}}
 		defer k.end()
 		script(k)
 	})
@@ -101,8 +109,8 @@ func (k *Kit) Options(name string) []processor.Option {
 }
 
 func (k *Kit) options(name string, dial dialFunc) []processor.Option {
-	return []processor.Option{processor.Brokers(k.Broker.Addrs()...), processor.StateDir(filepath.Join(k.Dir, name)),
-		processor.Dial(dial), processor.Logger(k.log.With("instance", name))}
+	return []processor.Option{processor.Brokers(k.Broker.Addrs()...), k.disk(name).option(filepath.Join(k.Dir, name)),
+		processor.Dial(dial), processor.Logger(k.log.With("instance", name)), processor.Observe(k.trace.observer(name))}
 }
 
 // Advance lets d of virtual time pass, with all that happens in it.

@@ -19,6 +19,7 @@ import (
 func TestExamples(t *testing.T) {
 	t.Run("Run", testPayments)
 	t.Run("Crash", testTakeover)
+	t.Run("Play", testVisitsUnderFaults)
 }
 
 // failing runs a script that has to fail in its last step, and gives the failure's text.

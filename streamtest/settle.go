@@ -12,15 +12,25 @@ import (
 // when every instance of the group has ended, and after an hour of virtual time.
 func (k *Kit) Settle(g *topology.Group) {
 	k.t.Helper()
-	settled := false
+	if !k.settles(g) {
+		k.unsettled(g)
+	}
+}
+
+// settles tells whether the group has settled before its last instance ended.
+func (k *Kit) settles(g *topology.Group) (settled bool) {
+	k.t.Helper()
 	k.within(patience, func() bool {
 		settled = k.lag(g) == 0
 		return settled || k.allEnded(g)
 	})
-	if !settled {
-		k.t.Fatalf("streamtest: group %s does not settle: of its inputs %d offsets are not committed\n%s", g.Name(), k.lag(g), k.status())
-	}
 	synctest.Wait() // what was committed just now is known to the instances, too
+	return settled
+}
+
+func (k *Kit) unsettled(g *topology.Group) {
+	k.t.Helper()
+	k.t.Fatalf("streamtest: group %s does not settle: of its inputs %d offsets are not committed\n%s", g.Name(), k.lag(g), k.status())
 }
 
 // allEnded tells that the group had instances and has none now.

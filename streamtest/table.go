@@ -98,13 +98,13 @@ func compare[T any](k *Kit, h Handle[T]) map[string]T {
 	if !ok || len(keepers) == 0 {
 		return FoldOf(k, h)
 	}
-	keys := k.seen(h)
+	keys := k.seen(h.Name())
 	k.Until("current: table "+h.Name(), func() bool {
 		return !slices.ContainsFunc(keys, func(key string) bool { return len(ask(k, keepers, table, key)) == 0 })
 	})
 	rows := FoldOf(k, h)
 	var wrong []string
-	for _, key := range k.seen(h) {
+	for _, key := range k.seen(h.Name()) {
 		v, there := rows[key]
 		for _, a := range ask(k, keepers, table, key) {
 			if a.there != there || !reflect.DeepEqual(a.value, v) {
@@ -163,15 +163,15 @@ func (k *Kit) keepers(table topology.Handle) []*Instance {
 }
 
 // seen gives the keys that a topic has or has had when it was last looked at.
-func (k *Kit) seen(h topology.Handle) []string {
+func (k *Kit) seen(topic string) []string {
 	k.t.Helper()
-	if k.keys[h.Name()] == nil {
-		k.keys[h.Name()] = map[string]bool{}
+	if k.keys[topic] == nil {
+		k.keys[topic] = map[string]bool{}
 	}
-	for _, w := range k.written(h) {
+	for _, w := range k.placed(topic) {
 		if w.Key != nil {
-			k.keys[h.Name()][string(w.Key)] = true
+			k.keys[topic][string(w.Key)] = true
 		}
 	}
-	return slices.Sorted(maps.Keys(k.keys[h.Name()]))
+	return slices.Sorted(maps.Keys(k.keys[topic]))
 }
