@@ -26,8 +26,11 @@ const (
 	epochPatience = 200 * time.Millisecond
 )
 
-// errRemade restarts a task.
-var errRemade = errors.New("processor: a table's topic was deleted and created again")
+// What restarts a task, beside errOtherWriter.
+var (
+	errRemade    = errors.New("processor: a table's topic was deleted and created again")
+	errTruncated = errors.New("processor: a table's topic ends before what was read and written")
+)
 
 // tends has a goroutine of its own, since a broker that is away must not hold up the flushes of tables that others lead.
 func (f *flusher) tends(ctx context.Context) error {
@@ -101,7 +104,7 @@ func (c *cell) due(now time.Time) (position int64, due bool) {
 }
 
 // heard takes note of what the broker said when it was asked at a position: outrun is why the table is not what its log says,
-// because that is another topic's or goes on where nothing was written here meanwhile; risen, where there are rows to be swept.
+// because that is another topic's, or ends elsewhere while nothing was written here meanwhile; risen, where there are rows to be swept.
 func (c *cell) heard(b state.Bounds, asked time.Time, position int64) (risen bool, outrun error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -118,8 +121,13 @@ func (c *cell) heard(b state.Bounds, asked time.Time, position int64) (risen boo
 	}
 	c.restamped = c.restamped || retention != c.check.DeleteRetention
 	c.check.DeleteRetention = retention
-	if b.End > c.check.Position && c.check.Position == position && len(c.sealed) == 0 {
-		return false, errOtherWriter
+	if still := c.check.Position == position && len(c.sealed) == 0; still {
+		switch {
+		case b.End != state.UnknownOffset && b.End < position:
+			return false, errTruncated
+		case b.Stable > position: // what is in an open transaction is none of the table's records yet
+			return false, errOtherWriter
+		}
 	}
 	return b.Start > c.check.LogStart, nil
 }

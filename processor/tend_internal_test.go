@@ -170,7 +170,7 @@ func TestR45_AnotherWriterUnderAnIdleTable(t *testing.T) {
 			if tt.meanwhile != nil {
 				tt.meanwhile(c)
 			}
-			_, outrun := c.heard(state.Bounds{End: tt.end}, asked, position)
+			_, outrun := c.heard(state.Bounds{End: tt.end, Stable: tt.end}, asked, position)
 			require.Equal(t, tt.other, outrun != nil)
 			require.Equal(t, tt.current, c.check.KnownCurrent.Equal(asked))
 		})
