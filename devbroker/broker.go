@@ -93,6 +93,9 @@ func (b *Broker) boot() error {
 		if err := os.Remove(filepath.Join(b.cfg.dir, "sasl.json")); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("devbroker: %w", err)
 		}
+		if err := keepEmptied(b.cfg.dir); err != nil {
+			return fmt.Errorf("devbroker: %w", err)
+		}
 	}
 	c, err := kfake.NewCluster(b.clusterOptions()...)
 	if err != nil {

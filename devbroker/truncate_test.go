@@ -51,6 +51,28 @@ func TestR05_TruncateCutsALog(t *testing.T) {
 	require.EqualValues(t, 2, end, "nothing lies behind")
 }
 
+// A log that DeleteRecords has emptied goes on where it ended when the broker comes back.
+func TestEmptiedLogKeepsItsEnd(t *testing.T) {
+	dir := t.TempDir()
+	b := start(t, Dir(dir), Relaxed())
+	topic(t, b, "t", 2)
+	require.NoError(t, b.Produce("t", 0, rec("k", "1", "k", "2")...))
+	require.NoError(t, b.DeleteRecords("t", 0, -1))
+	for range 2 {
+		require.NoError(t, b.Reload(nil))
+		bounds, err := b.Bounds("t", 0)
+		require.NoError(t, err)
+		require.Equal(t, [2]int64{2, 2}, [2]int64{bounds.Start, bounds.End})
+	}
+	require.NoError(t, b.Produce("t", 0, rec("k", "3")...))
+	require.NoError(t, b.Close())
+	b = start(t, Dir(dir), Relaxed())
+	require.Equal(t, []string{"3"}, values(t, b, "t", 0))
+	bounds, err := b.Bounds("t", 0)
+	require.NoError(t, err)
+	require.Equal(t, [2]int64{2, 3}, [2]int64{bounds.Start, bounds.End})
+}
+
 func TestTruncateNeedsADir(t *testing.T) {
 	b := start(t)
 	topic(t, b, "t", 1)
