@@ -35,7 +35,7 @@ const foldPatience = 5 * time.Minute
 //   - every table that an instance keeps, joins or looks up is the fold of its topic, without a key that the topic has not;
 //   - no record of an input is lost: of those below the committed offset each was handled by a callback that returned nil,
 //     or passed by a policy, or told to be lost by an event (under at-least-once some are handled twice);
-//   - the invariants of the script hold.
+//   - the invariants of the script hold, where every group that was started has a running instance.
 //
 // A group without a running instance is not looked at, nor one whose last instance ends meanwhile, some of them by a
 // FailDisk. Where input was read with processor.Inputs(policy.FromLatest()),
@@ -56,8 +56,8 @@ func (k *Kit) Check() {
 			k.t.Fatalf("streamtest: group %s has committed records that it has not handled:\n%s\n%s", g.Name(), strings.Join(lost, "\n"), k.status())
 		}
 	}
-	if slices.ContainsFunc(groups, k.broken) {
-		return // what is to hold is not there yet
+	if slices.ContainsFunc(k.instances, func(i *Instance) bool { return k.allEnded(i.group) }) {
+		return // what is to hold may not be there yet
 	}
 	for _, i := range k.standing {
 		if err := i.holds(); err != nil {

@@ -2,6 +2,7 @@ package streamtest
 
 import (
 	"log/slog"
+	"math/rand/v2"
 	"path/filepath"
 	"testing"
 	"testing/synctest"
@@ -30,7 +31,8 @@ type Kit struct {
 	handled   map[string]*handled // by group
 	standing  []invariant
 	trace     trace
-	faults    []*fault // that pass
+	rand      *rand.Rand // of a script
+	faults    []*fault   // that pass
 	// transactions counts those that hang, for their ids.
 	transactions int
 }

@@ -79,6 +79,7 @@ func play(t *testing.T, seed uint64, setup func(k *Kit) Script, options func(t *
 		of = options(t)
 	}
 	Run(t, func(k *Kit) {
+		k.rand = rand.New(rand.NewPCG(seed, 0))
 		var steps []Step
 		at := -1
 		defer func() {
@@ -88,7 +89,7 @@ func play(t *testing.T, seed uint64, setup func(k *Kit) Script, options func(t *
 			}
 		}()
 		script := setup(k)
-		steps = script.draw(rand.New(rand.NewPCG(seed, 0)))
+		steps = script.draw(k.rand)
 		every := max(script.CheckEvery, 1)
 		for at = range steps {
 			k.note("step %d: %s", at+1, steps[at].Name)
@@ -102,6 +103,9 @@ func play(t *testing.T, seed uint64, setup func(k *Kit) Script, options func(t *
 		k.Check()
 	}, of...)
 }
+
+// Rand is the source of chance of a script, for what its setup draws; nil outside of Play.
+func (k *Kit) Rand() *rand.Rand { return k.rand }
 
 func (s *Script) draw(r *rand.Rand) []Step {
 	var from []Op
