@@ -42,10 +42,8 @@ func tarnCrowd(ctx context.Context, j Job) (out Outcome, err error) {
 	if err := c.wait(ctx, ended); err != nil {
 		return out, err
 	}
-	for lag := int64(1); lag > 0; {
-		if lag, err = processor.Lag(ctx, group, tarnOptions(j)...); err != nil {
-			return out, err
-		}
+	if err := tarnCommitted(ctx, j, group); err != nil {
+		return out, err
 	}
 	out.Seconds, out.Peak = c.seconds(), PeakMemory()
 	watched()

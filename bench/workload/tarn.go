@@ -45,13 +45,20 @@ func tarnCount(ctx context.Context, j Job) (out Outcome, err error) {
 	if err := c.wait(ctx, ended); err != nil {
 		return out, err
 	}
-	for lag := int64(1); lag > 0; {
-		if lag, err = processor.Lag(ctx, group, tarnOptions(j)...); err != nil {
-			return out, err
-		}
+	if err := tarnCommitted(ctx, j, group); err != nil {
+		return out, err
 	}
 	out.Seconds, out.Peak = c.seconds(), PeakMemory()
 	return out, stop()
+}
+
+// tarnCommitted waits until every record is committed.
+func tarnCommitted(ctx context.Context, j Job, group *topology.Group) error {
+	for {
+		if lag, err := processor.Lag(ctx, group, tarnOptions(j)...); err != nil || lag == 0 {
+			return err
+		}
+	}
 }
 
 func tarnCountOf(data []byte) (int64, error) { return codec.Int64.Decode(data) }
