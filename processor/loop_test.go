@@ -208,7 +208,8 @@ func TestLoop_TrimUnderChaos(t *testing.T) {
 			name := string(rune('a' + r.IntN(3)))
 			switch i := live[name]; {
 			case i == nil:
-				live[name] = k.Launch(name, g, processor.StopTimeout(10*time.Second))
+				live[name] = k.Launch(name, g,
+					processor.StopTimeout(10*time.Second), processor.StartTimeout(0)) // cut off while it starts, it waits
 			case r.IntN(3) == 0:
 				i.Crash()
 				delete(live, name)
