@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/tarnstream/tarn/internal/bubbletest"
 	"github.com/tarnstream/tarn/internal/ldb"
 	"github.com/tarnstream/tarn/state"
 	"github.com/tarnstream/tarn/state/statetest"
@@ -156,27 +157,28 @@ func (s stage) equal(o stage) bool { return s.position == o.position && maps.Equ
 func TestR41_AnyOperationOfALifeFails(t *testing.T) {
 	for name, alone := range map[string]bool{"alone": true, "and all later ones": false} {
 		t.Run(name, func(t *testing.T) {
-			failed := 0
-			for i := 0; ; i++ {
-				var n atomic.Int64
-				fs, l := ldb.NewMemFS(), new(lived)
-				err := life(&ldb.FailFS{FS: fs, Before: func(string, string) error {
-					if at := int(n.Add(1)) - 1; at == i || at > i && !alone {
-						return ldb.ErrInjected
+			failed, over := 0, false
+			for i := 0; !over; i++ {
+				bubbletest.Run(t, func(t *testing.T) {
+					var n atomic.Int64
+					fs, l := ldb.NewMemFS(), new(lived)
+					err := life(&ldb.FailFS{FS: fs, Before: func(string, string) error {
+						if at := int(n.Add(1)) - 1; at == i || at > i && !alone {
+							return ldb.ErrInjected
+						}
+						return nil
+					}}, l)
+					if err != nil {
+						failed++
+						_, damage := errors.AsType[*state.DamageError](err)
+						require.False(t, damage, "operation %d: a disk that fails is no damage: %v", i, err)
 					}
-					return nil
-				}}, l)
-				if err != nil {
-					failed++
-					_, damage := errors.AsType[*state.DamageError](err)
-					require.False(t, damage, "operation %d: a disk that fails is no damage: %v", i, err)
-				}
-				requireAlive(t, fs, l.now(), fmt.Sprintf("operation %d fails", i))
-				if int(n.Load()) <= i {
-					require.NoError(t, err)
-					t.Logf("%d operations, %d failed a step", i, failed)
-					return
-				}
+					requireAlive(t, fs, l.now(), fmt.Sprintf("operation %d fails", i))
+					if over = int(n.Load()) <= i; over {
+						require.NoError(t, err)
+						t.Logf("%d operations, %d failed a step", i, failed)
+					}
+				})
 			}
 		})
 	}

@@ -1,6 +1,7 @@
 package ldb_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -34,13 +35,15 @@ func TestR41_TableThatCanNeitherBeFinishedNorRemoved(t *testing.T) {
 			return nil
 		}}
 		db := create(t, fs, "/db")
-		for i := 0; created.Load() < flushed; i++ {
-			require.NoError(t, put(db, fmt.Sprintf("%03d", i*97%200), strings.Repeat("x", 1000), false))
+		var err error
+		for i := 0; err == nil && created.Load() < flushed; i++ { // a write that waits meets the failure, too
+			err = put(db, fmt.Sprintf("%03d", i*97%200), strings.Repeat("x", 1000), false)
 		}
 		<-again
 		n := removals.Load()
 		time.Sleep(time.Minute)
 		require.Less(t, removals.Load()-n, int64(100), "it rests in between")
+		require.True(t, err == nil || errors.Is(err, ldb.ErrInjected), err)
 		_, ok, err := db.Get([]byte("000"))
 		require.NoError(t, err)
 		require.True(t, ok)
