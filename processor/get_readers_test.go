@@ -76,7 +76,7 @@ type course struct {
 func (c *course) read(a *streamtest.Instance, keys []string) error {
 	last, of := map[string]int64{}, int64(-1)
 	for i := 0; !c.stopped.Load(); i++ {
-		time.Sleep(3 * time.Millisecond)
+		time.Sleep(time.Duration(3+i%29) * time.Millisecond)
 		key, before := keys[i%len(keys)], c.epoch.Load()
 		if before != of {
 			clear(last)

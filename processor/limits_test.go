@@ -81,12 +81,12 @@ func TestLargestRecord_AsAnInput(t *testing.T) {
 	streamtest.Run(t, func(k *streamtest.Kit) {
 		k.Topic("jobs", 1)
 		size := 1048588 - 200
-		for {
-			if err := k.Broker.Produce("jobs", 0, devbroker.Record{Key: []byte("k"), Value: make([]byte, size+1), Timestamp: time.Now()}); err != nil {
-				break
+		for step := 128; step > 0; step /= 2 {
+			if err := k.Broker.Produce("jobs", 0, devbroker.Record{Key: []byte("k"), Value: make([]byte, size+step), Timestamp: time.Now()}); err == nil {
+				size += step
 			}
-			size++
 		}
+		require.Error(k.T, k.Broker.Produce("jobs", 0, devbroker.Record{Key: []byte("k"), Value: make([]byte, size+1), Timestamp: time.Now()}))
 		g := worker(k.T, func(ctx *topology.Context, v string) error {
 			return errors.Join(notes.Set(ctx, []byte(v)), results.Emit(ctx, ctx.Key(), []byte(v)))
 		})
