@@ -37,9 +37,10 @@ type cell struct {
 	check       state.Checkpoint // what committed amounts to
 	restamped   bool             // what the broker said is in check and not on disk
 	asked       time.Time        // when the broker was asked last; zero for never
-	// epochAt reads back the leader epoch of the batch at an offset of the log, state.UnknownEpoch where it cannot be had
-	// now. It may be nil.
-	epochAt func(ctx context.Context, offset int64) int32
+	writer      int64            // the producer id of the newest commit
+	// epochAt reads back the leader epoch of the batch at an offset of the log that a producer wrote, if it can be had now.
+	// It may be nil.
+	epochAt func(ctx context.Context, offset, producer int64) (epoch int32, ok bool)
 
 	promoted, flushed time.Time // last; zero for never
 }
@@ -48,7 +49,7 @@ type cell struct {
 type layer map[string]scope.Change
 
 func newCell(topic string, partition int32, store state.Store) *cell {
-	return &cell{topic: topic, partition: partition, store: store, flushing: make(chan struct{}, 1)}
+	return &cell{topic: topic, partition: partition, store: store, flushing: make(chan struct{}, 1), writer: -1}
 }
 
 // read gives key's newest value for the task (sealed included) or for the outside.
@@ -101,6 +102,13 @@ func (c *cell) gap(changes []scope.Change) bool {
 		at.Applied(ch.Offset)
 	}
 	return false
+}
+
+// writtenBy notes which producer wrote the sealed layer.
+func (c *cell) writtenBy(producer int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.writer = producer
 }
 
 // promote moves a sealed layer to the committed one, now that Kafka has changes at the offsets filled in, and the input
@@ -172,19 +180,20 @@ func (c *cell) exclusive(ctx context.Context) (release func(), err error) {
 	}
 }
 
-// flush writes the committed layer with its checkpoint to disk, synced, and tells how much that was. After an error the
-// layers stay as they were in memory, but the store may refuse further writes: the caller stops the task.
-func (c *cell) flush(ctx context.Context) (rows int, bytes int64, err error) {
+// flush writes the committed layer with its checkpoint to disk, synced, and tells how much that was. For the epoch that
+// belongs to the checkpoint it waits for patience at most. After an error the layers stay as they were in memory, but the
+// store may refuse further writes: the caller stops the task.
+func (c *cell) flush(ctx context.Context, patience time.Duration) (rows int, bytes int64, err error) {
 	release, err := c.exclusive(ctx)
 	if err != nil {
 		return 0, 0, err
 	}
 	defer release()
-	return c.write(ctx)
+	return c.write(ctx, patience)
 }
 
 // write is flush for who has the store to itself.
-func (c *cell) write(ctx context.Context) (rows int, bytes int64, err error) {
+func (c *cell) write(ctx context.Context, patience time.Duration) (rows int, bytes int64, err error) {
 	frozen, check := c.freeze()
 	b := new(state.Batch)
 	for key, ch := range frozen {
@@ -195,7 +204,7 @@ func (c *cell) write(ctx context.Context) (rows int, bytes int64, err error) {
 			b.Put(bytesOf(key), ch.Value, ch.Offset, ch.Timestamp)
 		}
 	}
-	b.SetCheckpoint(c.withEpoch(ctx, check))
+	b.SetCheckpoint(c.withEpoch(ctx, patience, check))
 	if err := c.store.Write(b); err != nil {
 		return len(frozen), bytes, err
 	}

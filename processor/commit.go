@@ -230,7 +230,7 @@ func (c *committer) awaitDisk(ctx context.Context, turn []*sealed) error {
 				continue
 			}
 			held, cancel := until(ctx, s.task.lease)
-			err := c.env.flush.task(held, s.task, false)
+			err := c.env.flush.task(held, s.task)
 			cancel()
 			if err != nil && !errors.Is(err, errLost) && s.task.lease.Err() == nil {
 				return err
@@ -245,6 +245,12 @@ func (c *committer) produce(ctx context.Context, turn []*sealed) error {
 	for _, s := range turn {
 		batches = append(batches, s.batches...)
 	}
+	defer func() {
+		rest := batches
+		for _, s := range turn {
+			rest = rest[copy(s.batches, rest):]
+		}
+	}()
 	if len(batches) == 0 {
 		return nil
 	}
@@ -351,10 +357,11 @@ var errOtherWriter = errors.New("processor: a table's topic has records of anoth
 // placed copies the offsets that Kafka gave the changelog batches into the changes.
 func (s *sealed) placed() {
 	b := 0
-	for _, changes := range s.tables {
+	for i, changes := range s.tables {
 		if len(changes) == 0 {
 			continue
 		}
+		s.task.cells[i].writtenBy(s.batches[b].ProducerID)
 		for j := range changes {
 			changes[j].Offset = s.batches[b].Records[j].Offset
 		}

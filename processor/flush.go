@@ -35,35 +35,51 @@ func (f *flusher) run(ctx context.Context) error {
 			if t.state.Load() != taskRunning || t.lease.Err() != nil {
 				continue
 			}
-			if err := f.task(ctx, t, false); err != nil && t.lease.Err() == nil && ctx.Err() == nil {
+			if err := f.task(ctx, t); err != nil && t.lease.Err() == nil && ctx.Err() == nil {
 				return err
 			}
 		}
 	}
 }
 
-// task flushes a task's cells: all of them, or those with something to write.
-func (f *flusher) task(ctx context.Context, t *task, all bool) error {
+// task flushes those of a task's cells that have something to write.
+func (f *flusher) task(ctx context.Context, t *task) error {
 	for _, c := range t.cells {
 		if t.lease.Err() != nil {
 			return errLost
 		}
-		if !all && !c.dirty() {
+		if !c.dirty() {
 			continue
 		}
-		if err := f.cell(ctx, c); err != nil {
-			return fmt.Errorf("processor: group %s: flush %s/%d: %w", f.env.group.Name, c.topic, c.partition, err)
+		if err := f.cell(ctx, c, epochPatience); err != nil {
+			return err
 		}
-		f.env.count.flushes.Add(1)
 	}
 	return nil
 }
 
+// last flushes all cells of tasks that are about to be closed, one after the other. A failure, which is told of, ends its
+// task's: the state on disk is right then, only older.
+func (f *flusher) last(ctx context.Context, list []*task) {
+	until := f.env.now().Add(lastEpochPatience)
+	for _, t := range list {
+		for _, c := range t.cells {
+			if t.lease.Err() != nil || f.cell(ctx, c, max(until.Sub(f.env.now()), 0)) != nil {
+				break
+			}
+		}
+	}
+}
+
 // cell flushes one cell and tells of it.
-func (f *flusher) cell(ctx context.Context, c *cell) error {
+func (f *flusher) cell(ctx context.Context, c *cell, patience time.Duration) error {
 	began := f.env.now()
-	rows, bytes, err := c.flush(ctx)
+	rows, bytes, err := c.flush(ctx, patience)
 	observe.Tell(f.env.conf.observe.Flush, observe.Flush{Place: f.env.place(c.topic, c.partition), Rows: rows, Bytes: bytes,
 		Took: f.env.now().Sub(began), Err: err})
-	return err
+	if err != nil {
+		return fmt.Errorf("processor: group %s: flush %s/%d: %w", f.env.group.Name, c.topic, c.partition, err)
+	}
+	f.env.count.flushes.Add(1)
+	return nil
 }

@@ -168,11 +168,7 @@ func (ts *tasks) Revoked(ctx context.Context, _ kafka.Member, list []int32) {
 	if err := ts.env.commit.sync(ctx); err != nil {
 		ts.env.log.Warn("last commit before giving tasks away failed", "tasks", list, "error", err)
 	}
-	for _, t := range given {
-		if t.lease.Err() == nil && t.frame != nil {
-			_ = ts.env.flush.task(ctx, t, true) // it tells of a failure; the state on disk is right then, only older
-		}
-	}
+	ts.env.flush.last(ctx, slices.DeleteFunc(slices.Clone(given), func(t *task) bool { return t.frame == nil }))
 	ts.close(ctx, given)
 }
 

@@ -54,7 +54,7 @@ func (m *memory) Get(key []byte) (state.Row, bool, error) {
 func (m *memory) Close() error { return nil }
 
 func flushOne(t *testing.T, c *cell) error {
-	_, _, err := c.flush(t.Context())
+	_, _, err := c.flush(t.Context(), epochPatience)
 	return err
 }
 
@@ -275,7 +275,7 @@ func TestFlusher_TellsOfAFailure(t *testing.T) {
 	store.onWrite = func() error { return full }
 	c := newCell("table", 3, store)
 	c.promote([]scope.Change{placed("key", 0)}, nil, time.Now())
-	require.ErrorIs(t, env.flush.task(t.Context(), runningTask(env, 3, c), false), full)
+	require.ErrorIs(t, env.flush.task(t.Context(), runningTask(env, 3, c)), full)
 	require.Len(t, told, 1)
 	require.ErrorIs(t, told[0].Err, full)
 	require.Equal(t, observe.Place{Group: "g", Topic: "table", Partition: 3}, told[0].Place)

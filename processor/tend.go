@@ -22,8 +22,11 @@ const (
 	restampAfter = time.Minute
 	// tendPatience keeps tables whose broker is away from the time of the others.
 	tendPatience = time.Second
-	// epochPatience bounds what a flush waits for an epoch, without which the next start checks less.
-	epochPatience = 200 * time.Millisecond
+	// epochPatience bounds what a flush waits for an epoch. Without it a start rebuilds the table: it is asked for again with
+	// the next flush, and a stop waits longer, for all its tables together.
+	epochPatience     = 200 * time.Millisecond
+	lastEpochPatience = 2 * time.Second
+	epochRetry        = 50 * time.Millisecond
 )
 
 // What restarts a task, beside errOtherWriter.
@@ -119,7 +122,7 @@ func (c *cell) heard(b state.Bounds, asked time.Time, position int64) (risen boo
 	if old && b.End != state.UnknownOffset && b.End <= c.check.Position {
 		c.check.KnownCurrent, retention, c.restamped = asked, b.DeleteRetention, true
 	}
-	c.restamped = c.restamped || retention != c.check.DeleteRetention
+	c.restamped = c.restamped || retention != c.check.DeleteRetention || c.lacksEpoch(c.check)
 	c.check.DeleteRetention = retention
 	if still := c.check.Position == position && len(c.sealed) == 0; still {
 		switch {
@@ -144,7 +147,7 @@ func (c *cell) sweep(ctx context.Context, below int64) (rows int, err error) {
 	if c.position() < below {
 		return 0, nil
 	}
-	if _, _, err := c.write(ctx); err != nil {
+	if _, _, err := c.write(ctx, epochPatience); err != nil {
 		return 0, err
 	}
 	rows, err = c.store.Sweep(below)
@@ -163,13 +166,27 @@ func (c *cell) position() int64 {
 	return c.check.Position
 }
 
+// lacksEpoch tells whether a checkpoint has an epoch to be read back.
+func (c *cell) lacksEpoch(check state.Checkpoint) bool {
+	return c.epochAt != nil && check.LastApplied >= 0 && check.LastAppliedEpoch == state.UnknownEpoch
+}
+
 // withEpoch completes a checkpoint that is about to be written. The epoch is read back from the log, not taken from what
-// brokers say of their leaders: those may know of an election late.
-func (c *cell) withEpoch(ctx context.Context, check state.Checkpoint) state.Checkpoint {
-	if c.epochAt == nil || check.LastApplied < 0 || check.LastAppliedEpoch >= 0 {
+// brokers say of their leaders: those may know of an election late. It counts where the log has there what this process wrote.
+func (c *cell) withEpoch(ctx context.Context, patience time.Duration, check state.Checkpoint) state.Checkpoint {
+	if !c.lacksEpoch(check) {
 		return check
 	}
-	check.LastAppliedEpoch = c.epochAt(ctx, check.LastApplied)
+	c.mu.RLock()
+	writer := c.writer
+	c.mu.RUnlock()
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	epoch, ok := c.epochAt(ctx, check.LastApplied, writer)
+	if !ok {
+		return check
+	}
+	check.ReadBack(epoch)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.check.LastApplied == check.LastApplied {
@@ -179,16 +196,19 @@ func (c *cell) withEpoch(ctx context.Context, check state.Checkpoint) state.Chec
 }
 
 // epochOf gives the epochAt of a table partition.
-func (e *environment) epochOf(topic string, partition int32) func(ctx context.Context, offset int64) int32 {
-	return func(ctx context.Context, offset int64) int32 {
-		ctx, cancel := context.WithTimeout(ctx, epochPatience)
-		defer cancel()
+func (e *environment) epochOf(topic string, partition int32) func(ctx context.Context, offset, producer int64) (int32, bool) {
+	return func(ctx context.Context, offset, producer int64) (int32, bool) {
 		cursor := e.reader.Open(topic, partition, nil)
 		defer cursor.Close()
-		epoch, err := cursor.EpochAt(ctx, offset)
-		if err != nil {
-			e.log.Debug("leader epoch not read back", "topic", topic, "partition", partition, "offset", offset, "error", err)
+		for {
+			epoch, err := cursor.EpochAt(ctx, offset, producer)
+			if err == nil {
+				return epoch, true
+			}
+			if !pause(ctx, epochRetry) {
+				e.log.Debug("leader epoch not read back", "topic", topic, "partition", partition, "offset", offset, "error", err)
+				return 0, false
+			}
 		}
-		return epoch
 	}
 }

@@ -128,10 +128,10 @@ func TestR05_EpochOfAFlush(t *testing.T) {
 	c := newCell("table", 0, s)
 	var asked []int64
 	meanwhile := func() {}
-	c.epochAt = func(_ context.Context, offset int64) int32 {
+	c.epochAt = func(_ context.Context, offset, _ int64) (int32, bool) {
 		asked = append(asked, offset)
 		meanwhile()
-		return 7
+		return 7, true
 	}
 	c.promote([]scope.Change{placed("a", 0)}, nil, time.Now())
 	require.NoError(t, flushOne(t, c))

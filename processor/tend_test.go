@@ -1,6 +1,7 @@
 package processor_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -117,18 +118,59 @@ func TestR04_OwnTopicMadeAgain(t *testing.T) {
 	})
 }
 
-// A flush does not wait for the broker that would tell the epoch, and the store is none the worse for it.
+// A flush does not wait for the broker that would tell the epoch. The owner asks again; where it ends before it is told, the
+// log may be another by then, and the table is rebuilt.
 func TestR05_EpochThatCannotBeReadBack(t *testing.T) {
+	stop := func(k *streamtest.Kit, a *streamtest.Instance) { require.NoError(k.T, a.Stop()) }
+	for name, c := range map[string]struct {
+		away time.Duration
+		end  func(*streamtest.Kit, *streamtest.Instance)
+		want state.Decision
+	}{
+		"told later": {10 * time.Second, func(k *streamtest.Kit, a *streamtest.Instance) {
+			k.Advance(time.Minute)
+			a.Crash()
+		}, state.Ready},
+		"never told":         {time.Hour, stop, state.Rebuild},
+		"told while it ends": {20*time.Second + 500*time.Millisecond, stop, state.Ready},
+	} {
+		t.Run(name, func(t *testing.T) {
+			streamtest.Run(t, func(k *streamtest.Kit) {
+				k.Topic("clicks", 1)
+				g, keys := clicker(k.T), users(10)
+				a := k.StartAs("a", g)
+				click(k, g, keys...)
+				away := k.Broker.Fail(devbroker.Fault{Request: devbroker.Fetch, Topic: "clicks-count", Err: devbroker.NotLeader, Count: -1})
+				time.AfterFunc(c.away, away.Remove)
+				k.Advance(20 * time.Second)
+				c.end(k, a)
+				away.Remove()
+				var seen plans
+				requireFold(k, k.StartAs("a", g, seen.option()), keys...)
+				require.Equal(k.T, []state.Decision{c.want}, seen.decided)
+			})
+		})
+	}
+}
+
+// What a process that was cut off wrote is cut off the log, and others write on to where it stands: what it reads back there
+// vouches for nothing.
+func TestR05_AnotherHistoryAtTheOffsetReadBack(t *testing.T) {
+	dir := t.TempDir()
 	streamtest.Run(t, func(k *streamtest.Kit) {
 		k.Topic("clicks", 1)
 		g, keys := clicker(k.T), users(10)
 		a := k.StartAs("a", g)
+		click(k, g, keys[:4]...)
 		click(k, g, keys...)
-		k.Broker.Fail(devbroker.Fault{Request: devbroker.Fetch, Topic: "clicks-count", Err: devbroker.NotLeader, Count: 100})
-		k.Advance(20 * time.Second)
-		require.NoError(k.T, a.Stop())
-		var seen plans
-		requireFold(k, k.StartAs("a", g, seen.option()), keys...)
-		require.Equal(k.T, []state.Decision{state.Ready}, seen.decided)
-	})
+		require.EqualValues(k.T, 4, k.Truncate("clicks-count", 0, 4))
+		require.NoError(k.T, k.Broker.MoveLeader("clicks-count", 0, 0))
+		for i := range 10 {
+			keys = append(keys, fmt.Sprintf("other-%d", i))
+			k.Send("clicks-count", keys[len(keys)-1], "\x00\x00\x00\x00\x00\x00\x00\x63")
+		}
+		require.NoError(k.T, a.Stop()) // its last flush reads back the epoch of offset 13
+		b := k.StartAs("a", g)
+		requireFold(k, b, keys...)
+	}, devbroker.Dir(dir))
 }

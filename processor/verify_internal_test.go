@@ -22,7 +22,7 @@ func TestCellSnapshot_IsOfOneMoment(t *testing.T) {
 		require.False(t, gap)
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
-		_, _, err := c.flush(ctx)
+		_, _, err := c.flush(ctx, epochPatience)
 		require.ErrorIs(t, err, context.DeadlineExceeded, "no flush may come in between")
 	}
 	table, err := c.snapshot(t.Context())

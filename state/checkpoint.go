@@ -20,7 +20,7 @@ import (
 //	partition          signed
 //	position           signed
 //	last applied       signed, -1 for none
-//	its batch's epoch  signed, -1 for unknown
+//	its batch's epoch  signed, -1 for unknown, -2 for a batch without one
 //	known current      signed, milliseconds since 1970, 0 for unknown
 //	log start          signed, -1 for unknown
 //	delete retention   signed, milliseconds, -1 for unknown
@@ -37,7 +37,8 @@ type Checkpoint struct {
 	// Position is the next offset to apply: the rows are the fold of the log before it.
 	Position int64
 	// LastApplied is the offset of the last record that was applied, UnknownOffset for none. It may be well below
-	// Position. LastAppliedEpoch is its batch's leader epoch as read back from the log, UnknownEpoch where it was not.
+	// Position. LastAppliedEpoch is its batch's leader epoch as read back from the log, UnknownEpoch where it was not;
+	// ReadBack sets it.
 	LastApplied      int64
 	LastAppliedEpoch int32
 	// KnownCurrent is the latest time at which the log's end was seen at or below Position; zero when never.
@@ -59,6 +60,16 @@ type Checkpoint struct {
 }
 
 const checkpointVersion = 2
+
+// noEpoch is the LastAppliedEpoch of a record whose batch has none (older brokers): its log cannot be checked by epochs.
+const noEpoch int32 = -2
+
+// ReadBack notes the leader epoch of the last applied record's batch as the log has it, negative where the batch has none.
+func (c *Checkpoint) ReadBack(epoch int32) {
+	if c.LastAppliedEpoch = epoch; epoch < 0 {
+		c.LastAppliedEpoch = noEpoch
+	}
+}
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 

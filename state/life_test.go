@@ -80,7 +80,7 @@ func life(fs ldb.FS, l *lived) (err error) {
 			rows[key] = value
 			at++
 		}
-		b.SetCheckpoint(state.Checkpoint{Position: at, LastApplied: at - 1, LastAppliedEpoch: state.UnknownEpoch})
+		b.SetCheckpoint(state.Checkpoint{Position: at, LastApplied: at - 1, LastAppliedEpoch: statetest.NoEpoch})
 		return b
 	}
 	flush := func() {

@@ -50,6 +50,9 @@ type Plan struct {
 	// CheckEpoch says that the epoch of the last applied record's batch is known and to be compared with the log's
 	// before anything is applied.
 	CheckEpoch bool
+	// Unchecked says that the log may well be the one the checkpoint speaks of, but has nothing to tell it by. It is no
+	// reason to rebuild for who has checked that log before.
+	Unchecked bool
 
 	// confirm marks a verdict that a second listing must confirm.
 	confirm bool
@@ -74,7 +77,27 @@ func (b Bounds) Plan(cp Checkpoint, ok bool, now time.Time) Plan {
 		p.Quarantine, p.confirm = false, true
 		return p
 	}
+	if cause := b.unchecked(cp); cause != "" {
+		p := b.rebuild(cause)
+		p.Unchecked = true
+		return p
+	}
 	return b.tail(cp, now)
+}
+
+// unchecked is why nothing in the log can tell whether it is still the history that the checkpoint speaks of, empty where
+// something can, or where the log has nothing below the position. A log that was truncated and has grown again looks, by its
+// bounds, like one that has gone on (R05).
+func (b Bounds) unchecked(cp Checkpoint) string {
+	switch {
+	case cp.Position == b.Start:
+		return ""
+	case cp.LastApplied < b.Start:
+		return fmt.Sprintf("no applied record is left in [%d, %d) to check the log by", b.Start, cp.Position)
+	case cp.LastAppliedEpoch == UnknownEpoch:
+		return fmt.Sprintf("the leader epoch of offset %d was not read back: the log cannot be checked by it", cp.LastApplied)
+	}
+	return ""
 }
 
 // tail is the plan for a checkpoint that lies within the log.

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tarnstream/tarn/state"
+	"github.com/tarnstream/tarn/state/statetest"
 )
 
 const day = 24 * time.Hour
@@ -25,7 +26,7 @@ func newPlanGiven() *planGiven {
 	now := time.UnixMilli(1_700_000_000_000)
 	return &planGiven{
 		now: now,
-		cp: state.Checkpoint{TopicID: state.TopicID{1}, Position: 150, LastApplied: 140, LastAppliedEpoch: state.UnknownEpoch,
+		cp: state.Checkpoint{TopicID: state.TopicID{1}, Position: 150, LastApplied: 140, LastAppliedEpoch: statetest.NoEpoch,
 			KnownCurrent: now.Add(-day + 1), LogStart: 100, DeleteRetention: day},
 		b: state.Bounds{Start: 100, End: 200, Stable: 200, TopicID: state.TopicID{1}, Compacted: true, DeleteRetention: day},
 	}
@@ -101,8 +102,16 @@ func planChanges() []planCase {
 			state.Plan{Decision: state.Resume, Cause: "the tail is younger than delete.retention.ms", Position: 150, End: 200, Sweep: 100}, false},
 		{"R05 the epoch is known", func(g *planGiven) { g.cp.LastAppliedEpoch = 3 },
 			state.Plan{Decision: state.Resume, Cause: "the tail is younger than delete.retention.ms", Position: 150, End: 200, Sweep: -1, CheckEpoch: true}, false},
+		{"R05 the epoch was not read back", func(g *planGiven) { g.cp.LastAppliedEpoch = state.UnknownEpoch },
+			state.Plan{Decision: state.Rebuild, Cause: "the leader epoch of offset 140 was not read back: the log cannot be checked by it", Position: 100, End: 200, Sweep: -1}, false},
 		{"R05 nothing in the log was applied", func(g *planGiven) { g.cp.LastAppliedEpoch = 3; g.cp.LastApplied = 99 },
-			state.Plan{Decision: state.Resume, Cause: "the tail is younger than delete.retention.ms", Position: 150, End: 200, Sweep: -1}, false},
+			state.Plan{Decision: state.Rebuild, Cause: "no applied record is left in [100, 150) to check the log by", Position: 100, End: 200, Sweep: -1}, false},
+		{"R05 nothing of what is left of the log was read", func(g *planGiven) {
+			g.cp.LastApplied = 99
+			g.cp.Position = 100
+			g.cp.LastAppliedEpoch = state.UnknownEpoch
+		},
+			state.Plan{Decision: state.Resume, Cause: "the tail is younger than delete.retention.ms", Position: 100, End: 200, Sweep: -1}, false},
 	}
 }
 

@@ -121,7 +121,8 @@ func (r *restorer) take(now time.Time, rs Records) {
 		r.epoch = rs.LastEpoch
 	}
 	if n := len(rs.Records); n > 0 {
-		r.cp.LastApplied, r.cp.LastAppliedEpoch = rs.Records[n-1].Offset, rs.RecordEpoch
+		r.cp.LastApplied = rs.Records[n-1].Offset
+		r.cp.ReadBack(rs.RecordEpoch)
 		r.cp.Inputs, r.cp.InputTopics, r.cp.DigestKnown, r.cp.Digest = nil, nil, false, [32]byte{}
 	}
 	r.stampAt(now, r.fetchAsked, r.endOf(rs))

@@ -24,7 +24,9 @@ func TestR10_RestoreOfAnEmptyLog(t *testing.T) {
 		out := b.restore()
 		require.Zero(t, out.Records)
 		b.reopen()
-		require.Equal(t, state.Ready, b.restore().Plan.Decision)
+		out = b.restore()
+		require.Equal(t, state.Rebuild, out.Plan.Decision, "no record tells whether it is the same log")
+		require.Zero(t, out.Records)
 	})
 	inBubble("R10_StartIsEnd", t, func(t *testing.T, b *bench) {
 		b.put(5, "k")

@@ -177,6 +177,9 @@ func backoff(n int) time.Duration { return min(leastBackoff<<min(n, 10), mostBac
 func (r *restorer) onBounds(now time.Time, b Bounds) command {
 	r.listed = now
 	p := b.Plan(r.cp, r.has, now)
+	if p.Unchecked && r.checked && b.LeaderEpoch <= r.leader {
+		p = b.tail(r.cp, now)
+	}
 	if p.Decision == 0 {
 		r.unknown++
 		return command{kind: cmdWait, wait: backoff(r.unknown - 1)}

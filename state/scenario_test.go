@@ -25,7 +25,8 @@ import (
 //	checkpoint                 what applying all that came amounts to
 //
 // A command that the shell just carries out (begin, apply, sweep, swap, and ready of a follower) is followed up at once.
-// A checkpoint is 1h old, of topic 1, compacted with a retention of 24h, where nothing else is said. at gives the offsets
+// A checkpoint is 1h old, of topic 1, compacted with a retention of 24h, and of a record right below the position whose batch
+// has no epoch, where nothing else is said. at gives the offsets
 // of the records where there is not one at each, markers the number of others.
 func TestRestorerScenarios(t *testing.T) {
 	datadriven.Walk(t, "testdata/restorer", func(t *testing.T, path string) {
@@ -97,8 +98,9 @@ func (s *scenario) stall(t *testing.T, d *datadriven.TestData) {
 
 func (s *scenario) begin(d *datadriven.TestData) {
 	s.start = s.now
-	cp := Checkpoint{TopicID: TopicID{byte(s.number(d, "topic", 1))}, Position: s.number(d, "position", 0), LastApplied: s.number(d, "applied", UnknownOffset),
-		LastAppliedEpoch: int32(s.number(d, "epoch", int64(UnknownEpoch))), LogStart: s.number(d, "log-start", 0),
+	position := s.number(d, "position", 0)
+	cp := Checkpoint{TopicID: TopicID{byte(s.number(d, "topic", 1))}, Position: position, LastApplied: s.number(d, "applied", position-1),
+		LastAppliedEpoch: int32(s.number(d, "epoch", int64(noEpoch))), LogStart: s.number(d, "log-start", 0),
 		KnownCurrent: s.now.Add(-s.span(d, "age", time.Hour)), DeleteRetention: s.span(d, "retention", day)}
 	if d.HasArg("no-age") {
 		cp.KnownCurrent = time.Time{}

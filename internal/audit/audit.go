@@ -118,7 +118,7 @@ func (a *auditor) list(ctx context.Context) (state.Bounds, error) {
 		return b, fmt.Errorf("audit: %s", p.Cause)
 	case p.Decision == state.Rebuild && p.Err != nil:
 		return b, a.named(p.Err)
-	case p.Decision == state.Rebuild:
+	case p.Decision == state.Rebuild && !p.Unchecked:
 		return b, fmt.Errorf("audit: the table is not the log's: %s", p.Cause)
 	}
 	a.start, a.heard = max(a.start, b.Start), b

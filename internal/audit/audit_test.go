@@ -39,7 +39,7 @@ func foldOf(t *testing.T, l *statetest.FakeLog) (table, state.Checkpoint) {
 		}
 		at = rs.Next
 	}
-	return rows, state.Checkpoint{TopicID: b.TopicID, Position: b.Stable, LogStart: b.Start, DeleteRetention: b.DeleteRetention, KnownCurrent: time.Now()}
+	return rows, state.Checkpoint{TopicID: b.TopicID, Position: b.Stable, LastApplied: b.Stable - 1, LastAppliedEpoch: statetest.NoEpoch, LogStart: b.Start, DeleteRetention: b.DeleteRetention, KnownCurrent: time.Now()}
 }
 
 // walk is a table as an iterator.

@@ -59,6 +59,9 @@ type OutBatch struct {
 	Topic     string
 	Partition int32
 	Records   []OutRecord
+	// ProducerID is who wrote the last acknowledged of them, as their batch in the log says, filled in by Produce; negative
+	// where none is acknowledged.
+	ProducerID int64
 	// Err is why some of the records are not acknowledged, a *ProduceError, filled in by Produce.
 	Err error
 }
@@ -177,7 +180,7 @@ func (p *Producer) Produce(ctx context.Context, batches []OutBatch) error {
 	r := newRun(p, batches)
 	p.drive(ctx, r)
 	for i := range batches {
-		batches[i].Err = r.failure(laneKey{batches[i].Topic, batches[i].Partition})
+		batches[i].ProducerID, batches[i].Err = r.outcome(laneKey{batches[i].Topic, batches[i].Partition})
 	}
 	return r.err()
 }

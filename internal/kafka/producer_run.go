@@ -76,7 +76,7 @@ func newRun(p *Producer, batches []OutBatch) *run {
 		k := laneKey{b.Topic, b.Partition}
 		l := byKey[k]
 		if l == nil {
-			l = &lane{key: k, limit: min(p.conf.MaxBatchBytes, r.limits(b.Topic))}
+			l = &lane{key: k, wrote: -1, limit: min(p.conf.MaxBatchBytes, r.limits(b.Topic))}
 			byKey[k] = l
 			r.lanes = append(r.lanes, l)
 		}
@@ -116,14 +116,18 @@ func (r *run) err() error {
 	return nil
 }
 
-// failure is that of a partition's lane, nil for none.
-func (r *run) failure(k laneKey) error {
+// outcome is what became of a partition's lane: who wrote its last acknowledged batch, and why it failed, nil if it did not.
+func (r *run) outcome(k laneKey) (producer int64, err error) {
 	for _, l := range r.lanes {
-		if l.key == k && l.failed != nil {
-			return l.failed
+		switch {
+		case l.key != k:
+		case l.failed != nil:
+			return l.wrote, l.failed
+		default:
+			return l.wrote, nil
 		}
 	}
-	return nil
+	return -1, nil
 }
 
 // next gives the commands that can start now.

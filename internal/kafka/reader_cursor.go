@@ -129,14 +129,15 @@ func idle(position int64, ends logEnds) state.Records {
 		LogStart: ends.start, Stable: ends.stable, End: ends.end}
 }
 
-// EpochAt gives the leader epoch of the batch that has offset, as the log has it now. It does not touch the position, and
-// does not wait behind what is read. Without such a batch, or with any trouble, it gives state.UnknownEpoch and says why.
-func (c *Cursor) EpochAt(ctx context.Context, offset int64) (int32, error) {
+// EpochAt gives the leader epoch of the batch that has offset, if a producer with that id wrote it: in a log that was
+// truncated meanwhile another's may be there. It does not touch the position, and does not wait behind what is read.
+// It is negative where the batch has none. Without such a batch, or with any trouble, the error says why.
+func (c *Cursor) EpochAt(ctx context.Context, offset, producer int64) (int32, error) {
 	leader := int32(-1)
 	if t, ok := c.reader.client.cached(c.flow.topic); ok && t.Err == nil && int(c.flow.partition) < len(t.Partitions) {
 		leader = t.Partitions[c.flow.partition].Leader
 	}
-	epoch, err := c.epochAt(ctx, leader, offset)
+	epoch, err := c.epochAt(ctx, leader, offset, producer)
 	if err == nil {
 		return epoch, nil
 	}
@@ -144,10 +145,10 @@ func (c *Cursor) EpochAt(ctx context.Context, offset int64) (int32, error) {
 	if err != nil {
 		return state.UnknownEpoch, err
 	}
-	return c.epochAt(ctx, now.leader, offset)
+	return c.epochAt(ctx, now.leader, offset, producer)
 }
 
-func (c *Cursor) epochAt(ctx context.Context, leader int32, offset int64) (int32, error) {
+func (c *Cursor) epochAt(ctx context.Context, leader int32, offset, producer int64) (int32, error) {
 	req := &sarama.FetchRequest{Version: 12, MinBytes: 1, MaxBytes: 1, SessionEpoch: -1} // a broker gives one whole batch all the same
 	req.AddBlock(c.flow.topic, c.flow.partition, offset, 1, state.UnknownEpoch)
 	var res *sarama.FetchResponse
@@ -166,7 +167,11 @@ func (c *Cursor) epochAt(ctx context.Context, leader int32, offset int64) (int32
 		return state.UnknownEpoch, err
 	}
 	for _, set := range block.RecordsSet {
-		if b := set.RecordBatch; b != nil && b.FirstOffset <= offset && offset <= b.LastOffset() {
+		switch b := set.RecordBatch; {
+		case b == nil || offset < b.FirstOffset || offset > b.LastOffset():
+		case b.ProducerID != producer:
+			return state.UnknownEpoch, fmt.Errorf("kafka: the batch at offset %d of %s/%d is of producer %d, not %d", offset, c.flow.topic, c.flow.partition, b.ProducerID, producer)
+		default:
 			return b.PartitionLeaderEpoch, nil
 		}
 	}

@@ -48,6 +48,9 @@ func TestStore(t *testing.T, open func(t *testing.T) state.Store) {
 	}
 }
 
+// NoEpoch is what state.Checkpoint.ReadBack notes of a batch without a leader epoch.
+const NoEpoch int32 = -2
+
 // Write writes rows with consecutive offsets from first on, and a checkpoint behind them.
 func Write(t testing.TB, s state.Store, first int64, keyValues ...string) {
 	t.Helper()
@@ -57,7 +60,7 @@ func Write(t testing.TB, s state.Store, first int64, keyValues ...string) {
 		b.Put([]byte(kv[0]), []byte(kv[1]), at, at)
 		at++
 	}
-	b.SetCheckpoint(state.Checkpoint{Position: at, LastApplied: at - 1, LastAppliedEpoch: state.UnknownEpoch})
+	b.SetCheckpoint(state.Checkpoint{Position: at, LastApplied: at - 1, LastAppliedEpoch: NoEpoch})
 	require.NoError(t, s.Write(&b))
 }
 
