@@ -42,7 +42,7 @@ func compare(ctx context.Context, c config, out io.Writer) error {
 			return err
 		}
 		defer func() {
-			err = errors.Join(err, b.client.DeleteTopics(context.WithoutCancel(ctx), eventsTopic, tableTopic))
+			err = errors.Join(err, b.client.DeleteTopics(context.WithoutCancel(ctx), b.topics()...))
 		}()
 		if err := b.rounds(ctx); err != nil {
 			return err
@@ -81,10 +81,20 @@ func (c config) with(ctx context.Context, out io.Writer, run func(*bench) error)
 	return run(b)
 }
 
+// topics are those that are filled.
+func (b *bench) topics() []string {
+	if b.rebuild {
+		return []string{tableTopic}
+	}
+	return []string{eventsTopic, tableTopic}
+}
+
 func (b *bench) fill(ctx context.Context) (err error) {
-	events := kafka.TopicSpec{Name: eventsTopic, Configs: map[string]string{"retention.ms": "-1"}}
-	if _, err := workload.Fill(ctx, b.client, events, b.shape); err != nil {
-		return err
+	if !b.rebuild {
+		events := kafka.TopicSpec{Name: eventsTopic, Configs: map[string]string{"retention.ms": "-1"}}
+		if _, err := workload.Fill(ctx, b.client, events, b.shape); err != nil {
+			return err
+		}
 	}
 	table := kafka.TopicSpec{Name: tableTopic, Configs: map[string]string{"cleanup.policy": "compact"}}
 	b.restored, err = workload.Fill(ctx, b.client, table, b.shape)
@@ -98,20 +108,27 @@ func (b *bench) rounds(ctx context.Context) error {
 		if (round-b.warmups)%2 != 0 {
 			slices.Reverse(order)
 		}
-		jobs := []workload.Job{{Client: workload.Raw, Work: workload.Fetch, Topic: eventsTopic}}
-		for _, client := range order {
-			jobs = append(jobs, workload.Job{Client: client, Work: workload.Count, Topic: eventsTopic})
-		}
-		for _, client := range order {
-			jobs = append(jobs, workload.Job{Client: client, Work: workload.Restore, Topic: tableTopic})
-		}
-		for _, job := range jobs {
+		for _, job := range b.jobs(order) {
 			if err := b.one(ctx, job, round >= b.warmups); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// jobs are those of a round.
+func (b *bench) jobs(order []string) (jobs []workload.Job) {
+	if !b.rebuild {
+		jobs = append(jobs, workload.Job{Client: workload.Raw, Work: workload.Fetch, Topic: eventsTopic})
+		for _, client := range order {
+			jobs = append(jobs, workload.Job{Client: client, Work: workload.Count, Topic: eventsTopic})
+		}
+	}
+	for _, client := range order {
+		jobs = append(jobs, workload.Job{Client: client, Work: workload.Restore, Topic: tableTopic})
+	}
+	return jobs
 }
 
 // one runs one job, checks what it did and keeps its sample where it counts.

@@ -69,6 +69,20 @@ func TestQuickLeavesWhatWasAskedFor(t *testing.T) {
 	require.True(t, c.own)
 }
 
+// A rebuild compares restores alone.
+func TestRebuild(t *testing.T) {
+	b, err := devbroker.Start()
+	require.NoError(t, err)
+	defer func() { require.NoError(t, b.Close()) }()
+	var out bytes.Buffer
+	require.Zero(t, run(t.Context(), []string{"rebuild", "-brokers", b.Addrs()[0], "-records", "3000", "-keys", "1500", "-runs", "1"}, &out), out.String())
+	require.Contains(t, out.String(), "restore tarn")
+	require.NotContains(t, out.String(), "count")
+	c, err := parse([]string{"rebuild"}, io.Discard)
+	require.NoError(t, err)
+	require.Equal(t, workload.Shape{Partitions: 4, Records: 2_000_000, Keys: 1_000_000, ValueBytes: 100, Seed: 1}, c.shape)
+}
+
 func TestFlags(t *testing.T) {
 	c, err := parse([]string{"-brokers", "a:1,b:2", "-count-ratio", "1.5"}, io.Discard)
 	require.NoError(t, err)

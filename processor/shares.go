@@ -45,7 +45,7 @@ const (
 	tableWriters = 2
 	openTables   = 512
 	// memoryTables is how often a store has its buffer in memory: two memory tables, each with an index that may be as
-	// large, and the same again for a generation that is rebuilt beside.
+	// large, and the same again while a generation that was replaced is still read.
 	memoryTables = 8
 	mostRebuilds = 4
 	mostRebuild  = 16 << 20 // more of it makes a rebuild hardly faster

@@ -23,7 +23,7 @@ type disk struct {
 	writer  chan struct{} // a lock of Write, Sweep, Rebuild, Swap and Close as a whole; a channel, since it is held over I/O
 	mu      sync.RWMutex
 	current *generation // nil: nothing was ever restored here
-	next    *generation // the rebuild under way
+	next    *building   // the rebuild under way
 	retired map[*generation]retirement
 	cause   string
 	stale   bool
@@ -211,18 +211,13 @@ func (d *disk) Snapshot() (Iterator, Checkpoint, bool) {
 func (d *disk) Checkpoint() (Checkpoint, bool) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	g := d.target()
-	if g == nil {
-		return Checkpoint{}, false
+	switch {
+	case d.next != nil:
+		return d.next.checkpoint, d.next.has
+	case d.current != nil:
+		return d.current.known()
 	}
-	return g.known()
-}
-
-func (d *disk) target() *generation {
-	if d.next != nil {
-		return d.next
-	}
-	return d.current
+	return Checkpoint{}, false
 }
 
 // Stale tells whether a rebuild is under way.

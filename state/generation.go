@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"sync"
 
+	"github.com/tarnstream/tarn/internal/invariant"
 	"github.com/tarnstream/tarn/internal/ldb"
 )
 
@@ -37,10 +38,9 @@ func keyFlush(n uint64) []byte {
 // generation is one LevelDB and what it knows of itself. mu is held for reading by every use of the database, and for
 // writing only to close it.
 type generation struct {
-	name   string
-	dir    string
-	db     *ldb.DB
-	buffer int // the size of its memory table
+	name string
+	dir  string
+	db   *ldb.DB
 
 	mu     sync.RWMutex
 	closed bool
@@ -70,21 +70,31 @@ func createGeneration(fs ldb.FS, dir string, c ldb.Config) (*generation, error) 
 	if err != nil {
 		return nil, fmt.Errorf("state: %w", err)
 	}
-	g := newGeneration(dir, db, c.WriteBufferBytes)
+	return beginGeneration(newGeneration(dir, db))
+}
+
+// beginGeneration gives a generation the rows of ours that each has, with its checkpoint if there is one, as one batch: where
+// that is lost it has no beginning. It is closed where that fails.
+func beginGeneration(g *generation) (*generation, error) {
 	var b ldb.Batch
 	b.Put(keyFormat(), []byte{rowFormat})
 	for n := range uint64(flushRows) {
 		b.Put(keyFlush(n), nil)
 	}
-	if err := db.Write(&b, true); err != nil {
-		return nil, errors.Join(fmt.Errorf("state: %w", err), db.Close())
-	}
 	g.flush = flushRows - 1
+	if g.has {
+		g.checkpoint.Flush = g.flush
+		g.encoded, _ = g.checkpoint.AppendBinary(nil)
+		b.Put(keyCheckpoint(), g.encoded)
+	}
+	if err := g.db.Write(&b, true); err != nil {
+		return nil, errors.Join(fmt.Errorf("state: %w", err), g.db.Close())
+	}
 	return g, nil
 }
 
-func newGeneration(dir string, db *ldb.DB, buffer int) *generation {
-	return &generation{name: filepath.Base(dir), dir: dir, db: db, buffer: buffer, iters: map[*rows]struct{}{}}
+func newGeneration(dir string, db *ldb.DB) *generation {
+	return &generation{name: filepath.Base(dir), dir: dir, db: db, iters: map[*rows]struct{}{}}
 }
 
 // openGeneration opens an existing one and checks it. Damage is a *DamageError.
@@ -94,7 +104,7 @@ func openGeneration(fs ldb.FS, dir string, c ldb.Config) (*generation, error) {
 	if err != nil {
 		return nil, asDamage(dir, err)
 	}
-	g := newGeneration(dir, db, c.WriteBufferBytes)
+	g := newGeneration(dir, db)
 	if err := g.load(); err != nil {
 		return nil, errors.Join(asDamage(dir, err), db.Close())
 	}
@@ -168,7 +178,8 @@ func (g *generation) checkFlushes(damaged func(error) error) error {
 }
 
 // write completes b with checkpoint and flush number and writes it. b is changed.
-func (g *generation) write(b *Batch, sync bool) error {
+func (g *generation) write(b *Batch) error {
+	invariant.Check(b.newest == nil, "a fold is written to a generation that is read")
 	cp, has := g.checkpoint, g.has
 	if b.has {
 		cp, has = b.checkpoint, true
@@ -186,13 +197,7 @@ func (g *generation) write(b *Batch, sync bool) error {
 	if g.closed {
 		return ErrClosed
 	}
-	var err error
-	if b.newest != nil {
-		err = g.db.Fill(b.newest.sorted(), &b.ops)
-	} else {
-		err = g.db.Write(&b.ops, sync)
-	}
-	if err != nil {
+	if err := g.db.Write(&b.ops, true); err != nil {
 		return asDamage(g.dir, err)
 	}
 	g.meta.Lock()

@@ -103,9 +103,6 @@ func life(fs ldb.FS, l *lived) (err error) {
 		rebuilt := stage{at, maps.Clone(rows)}
 		at, rows = old.position, old.rows
 		step(func() error { return s.Rebuild("again", aside) })
-		if aside {
-			step(func() error { return s.Resize(32 << 10) })
-		}
 		for _, b := range bs {
 			step(func() error { return s.Write(b) })
 		}

@@ -151,11 +151,7 @@ func (sh *shell) change(c command) error {
 		sh.batch.fold()
 		sh.told.hide()
 		sh.cp, sh.dirty = c.cp, true // an empty log leaves a checkpoint too
-		err := sh.s.Rebuild(c.plan.Cause, c.plan.Quarantine)
-		if err == nil && sh.done != nil {
-			err = sh.s.Resize(sh.turn / turnBuffer)
-		}
-		return err
+		return sh.s.Rebuild(c.plan.Cause, c.plan.Quarantine)
 	case cmdApply:
 		return sh.apply(c)
 	case cmdSweep:

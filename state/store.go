@@ -26,7 +26,8 @@ type Store interface {
 	// means none. It waits while something is written.
 	Snapshot() (Iterator, Checkpoint, bool)
 	// Write writes the batch, its checkpoint and the next flush number as one LevelDB batch. It is synced, unless a
-	// rebuild is under way: an unfinished generation is thrown away after a crash anyway, and Swap syncs it whole.
+	// rebuild is under way: an unfinished generation is thrown away after a crash anyway, and Swap makes it a LevelDB and
+	// syncs it whole.
 	// After an error the store takes no further writes: what is on disk is right, only older. Close and open again.
 	Write(b *Batch) error
 	// Sweep removes the rows with an offset below the given one from the generation that Write writes to, notes that
@@ -39,9 +40,6 @@ type Store interface {
 	// Rebuild begins a new empty generation beside the current one; Write goes there from now on. An unfinished older
 	// rebuild is removed first. With quarantine the old generation is set aside at Swap instead of removed.
 	Rebuild(cause string, quarantine bool) error
-	// Resize gives the generation of a rebuild another memory table, until Swap; that of Options is the least. LevelDB is
-	// opened anew for it. The smaller it is, the more often the same tables are written. Without a rebuild it does nothing.
-	Resize(buffer int) error
 	// Swap makes the new generation the current one, atomically and durably, and then removes the old one
 	// (once its last iterator is closed) or sets it aside. Without a Rebuild before, it does nothing.
 	Swap() error

@@ -10,7 +10,10 @@ func (d *disk) Sweep(below int64) (int, error) {
 	if err := d.writable(); err != nil {
 		return 0, err
 	}
-	g := d.target()
+	if d.next != nil {
+		return d.sweepNext(below)
+	}
+	g := d.current
 	if g == nil {
 		return 0, nil
 	}
@@ -39,12 +42,28 @@ func (d *disk) Sweep(below int64) (int, error) {
 
 func (d *disk) finishSweep(b *Batch, g *generation, below int64) error {
 	cp, ok := g.known()
-	if ok && below > cp.LogStart {
-		cp.LogStart = below
-		b.SetCheckpoint(cp)
-	}
+	b.raiseLogStart(cp, ok, below)
 	if !b.has && b.Len() == 0 {
 		return nil
 	}
 	return d.write(b)
+}
+
+// sweepNext sweeps the generation of a rebuild.
+func (d *disk) sweepNext(below int64) (int, error) {
+	swept, err := d.next.sweep(below)
+	if err == nil {
+		var b Batch
+		b.raiseLogStart(d.next.checkpoint, d.next.has, below)
+		err = d.build(&b)
+	}
+	return swept, d.failedBy(d.noteDamage(err))
+}
+
+// raiseLogStart gives the batch a store's checkpoint with a later log start.
+func (b *Batch) raiseLogStart(cp Checkpoint, has bool, start int64) {
+	if has && start > cp.LogStart {
+		cp.LogStart = start
+		b.SetCheckpoint(cp)
+	}
 }

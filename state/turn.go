@@ -9,16 +9,13 @@ import (
 // idleTurn is how long a rebuild keeps its turn while nothing comes: its broker may be away for long, and others wait.
 const idleTurn = 5 * time.Second
 
-// Of a turn, LevelDB's memory table has an eighth, four times; the rest is for rows that are folded.
-const (
-	turnBuffer = 8
-	turnFold   = 2
-)
+// Of a turn, three quarters are for rows that are folded. The rest is for what merges them on disk.
+const turnFold = 4
 
 // room is how much a batch takes before it is written.
 func (sh *shell) room() int {
 	if sh.done != nil {
-		return sh.turn / turnFold
+		return sh.turn / turnFold * (turnFold - 1)
 	}
 	return sh.o.BatchBytes
 }
@@ -33,7 +30,7 @@ func (sh *shell) enter(ctx context.Context) (err error) {
 		return fmt.Errorf("state: restore %s/%d: %w", sh.o.Topic, sh.o.Partition, err)
 	}
 	sh.last = sh.o.Now()
-	return sh.s.Resize(sh.turn / turnBuffer)
+	return nil
 }
 
 // bounds gives the turn back when the broker does not answer for a while.
@@ -64,7 +61,7 @@ func (sh *shell) park() error {
 	}
 	sh.batch = Batch{}
 	sh.batch.fold()
-	return sh.s.Resize(0)
+	return nil
 }
 
 // leave ends the turn.

@@ -20,11 +20,27 @@ func (d *disk) write(b *Batch) error {
 	if err := d.writable(); err != nil {
 		return err
 	}
-	g, err := d.ensureTarget()
+	if d.next != nil {
+		return d.failedBy(d.noteDamage(d.build(b)))
+	}
+	g, err := d.ensureCurrent()
 	if err == nil {
-		err = g.write(b, d.next == nil)
+		err = g.write(b)
 	}
 	return d.failedBy(d.noteDamage(err))
+}
+
+// build gives a batch to the rebuild.
+func (d *disk) build(b *Batch) error {
+	if err := d.next.add(b); err != nil {
+		return err
+	}
+	if b.has {
+		d.mu.Lock()
+		d.next.checkpoint, d.next.has = b.checkpoint, true
+		d.mu.Unlock()
+	}
+	return nil
 }
 
 // writable refuses writes to a store that is closed or has failed: a batch that may or may not be on disk must not be
@@ -49,12 +65,12 @@ func (d *disk) failedBy(err error) error {
 	return err
 }
 
-// ensureTarget gives the generation to write to; the very first write makes one without a rebuild.
-func (d *disk) ensureTarget() (*generation, error) {
-	if g := d.target(); g != nil {
-		return g, nil
+// ensureCurrent gives the current generation; the very first write makes one without a rebuild.
+func (d *disk) ensureCurrent() (*generation, error) {
+	if d.current != nil {
+		return d.current, nil
 	}
-	g, err := d.create()
+	g, err := createGeneration(d.o.FS, d.newDir(), d.cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -64,10 +80,11 @@ func (d *disk) ensureTarget() (*generation, error) {
 	return g, nil
 }
 
-func (d *disk) create() (*generation, error) {
+// newDir is where the next generation lies.
+func (d *disk) newDir() string {
 	dir := filepath.Join(d.dir, generationName(d.nextNum))
 	d.nextNum++
-	return createGeneration(d.o.FS, dir, d.cfg)
+	return dir
 }
 
 // makeCurrent makes g, whose files are synced, the current generation on disk and then in memory.
@@ -98,29 +115,29 @@ func (d *disk) Rebuild(cause string, quarantine bool) error {
 	if err := d.dropNext(); err != nil {
 		return d.failedBy(err)
 	}
-	g, err := d.create()
+	n, err := startBuilding(d.o.FS, d.newDir(), d.o.Shared)
 	if err != nil {
 		return d.failedBy(err)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.next, d.aside = g, d.aside || quarantine
+	d.next, d.aside = n, d.aside || quarantine
 	return nil
 }
 
 // dropNext removes an unfinished rebuild.
 func (d *disk) dropNext() error {
-	g := d.next
-	if g == nil {
+	n := d.next
+	if n == nil {
 		return nil
 	}
 	d.mu.Lock()
 	d.next = nil
 	d.mu.Unlock()
-	if err := g.close(); err != nil {
+	if err := n.close(); err != nil {
 		return err
 	}
-	if err := d.o.FS.RemoveAll(g.dir); err != nil {
+	if err := d.o.FS.RemoveAll(n.dir); err != nil {
 		return fmt.Errorf("state: remove unfinished generation: %w", err)
 	}
 	return nil
@@ -137,78 +154,22 @@ func (d *disk) Swap() error {
 		return nil
 	}
 	old, r := d.current, retirement{cause: d.cause, aside: d.aside}
-	err := d.settle()
-	if err == nil && old != nil && r.aside {
+	g, err := d.next.finish(d.cfg)
+	if err != nil {
+		return d.failedBy(d.noteDamage(err))
+	}
+	if old != nil && r.aside {
 		err = d.markAside(old.dir, r.cause)
 	}
 	if err == nil {
-		err = d.makeCurrent(d.next)
+		err = d.makeCurrent(g)
 	}
 	if err != nil {
-		return d.failedBy(err)
+		return d.failedBy(errors.Join(err, g.close()))
 	}
 	d.aside = false
 	if old != nil {
 		d.retire(old, r)
-	}
-	return nil
-}
-
-// settle makes the writes of a rebuild durable, which were not synced, and gives its generation the buffer of a current one.
-func (d *disk) settle() error {
-	if d.next.buffer != d.o.WriteBufferBytes {
-		return d.reopen(d.o.WriteBufferBytes) // replays the journals into synced tables
-	}
-	if err := d.next.db.Sync(); err != nil {
-		return fmt.Errorf("state: %w", err)
-	}
-	return nil
-}
-
-// Resize opens the generation of a rebuild anew.
-func (d *disk) Resize(buffer int) error {
-	defer d.exclusive()()
-	if err := d.writable(); err != nil {
-		return err
-	}
-	buffer = max(buffer, d.o.WriteBufferBytes)
-	if d.next == nil || d.next.buffer == buffer {
-		return nil
-	}
-	return d.failedBy(d.reopen(buffer))
-}
-
-// openClosed opens a generation for what LevelDB does with its journals at an open.
-func openClosed(fs ldb.FS, dir string, c ldb.Config) error {
-	g, err := openGeneration(fs, dir, c)
-	if err != nil {
-		return err
-	}
-	return g.close()
-}
-
-// reopen closes and opens the generation of a rebuild. All that was written must be there, synced or not.
-func (d *disk) reopen(buffer int) error {
-	g, c := d.next, d.cfg
-	if err := g.close(); err != nil {
-		return err
-	}
-	if buffer < g.buffer { // its journal becomes one table, not many that are as small as the new buffer
-		c.WriteBufferBytes = g.buffer
-		if err := openClosed(d.o.FS, g.dir, c); err != nil {
-			return err
-		}
-	}
-	c.WriteBufferBytes = buffer
-	again, err := openGeneration(d.o.FS, g.dir, c)
-	if err != nil {
-		return err
-	}
-	d.mu.Lock()
-	d.next = again
-	d.mu.Unlock()
-	if again.flush != g.flush {
-		return &DamageError{Dir: g.dir, Err: fmt.Errorf("flush %d was written, %d is there", g.flush, again.flush)}
 	}
 	return nil
 }
@@ -229,10 +190,11 @@ func (d *disk) Close() error {
 		d.discard(g)
 	}
 	var err error
-	for _, g := range []*generation{d.current, d.next} {
-		if g != nil {
-			err = errors.Join(err, g.close())
-		}
+	if d.current != nil {
+		err = d.current.close()
+	}
+	if d.next != nil {
+		err = errors.Join(err, d.next.close())
 	}
 	return err
 }

@@ -3,9 +3,7 @@ package ldb
 import (
 	"errors"
 	"fmt"
-	"iter"
 	"os"
-	"path/filepath"
 
 	"github.com/syndtr/goleveldb/leveldb"
 	lerrors "github.com/syndtr/goleveldb/leveldb/errors"
@@ -30,19 +28,21 @@ type Config struct {
 
 // DB is an open database. Reads and writes may come from several goroutines; Close must come after them.
 type DB struct {
-	db  *leveldb.DB
-	st  storage.Storage
-	fs  FS
-	dir string
+	db *leveldb.DB
+	st storage.Storage
 }
 
 // Open opens the database in dir. IsDamage tells whether an error is damage or trouble with the disk.
-func Open(fs FS, dir string, c Config) (db *DB, err error) {
+func Open(fs FS, dir string, c Config) (*DB, error) {
 	in, err := fs.Storage(dir)
 	if err != nil {
 		return nil, fmt.Errorf("ldb: open %s: %w", dir, err)
 	}
-	st := in.st
+	return open(dir, in.st, c)
+}
+
+// open opens a database on a storage, which is closed where that fails.
+func open(dir string, st storage.Storage, c Config) (db *DB, err error) {
 	defer func() {
 		// goleveldb reads some lengths of a damaged manifest unchecked.
 		if v := recover(); v != nil {
@@ -56,15 +56,18 @@ func Open(fs FS, dir string, c Config) (db *DB, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("ldb: open %s: %w", dir, err)
 	}
-	return &DB{db: d, st: st, fs: fs, dir: dir}, nil
+	return &DB{db: d, st: st}, nil
 }
+
+// bloomBits are those of a key in the filter of a table.
+const bloomBits = 10
 
 func options(c Config) *opt.Options {
 	o := &opt.Options{
 		BlockCacher:                  c.Shared.blocks,
 		OpenFilesCacher:              c.Shared.files,
 		WriteBuffer:                  c.WriteBufferBytes,
-		Filter:                       filter.NewBloomFilter(10),
+		Filter:                       filter.NewBloomFilter(bloomBits),
 		Strict:                       opt.DefaultStrict,
 		ErrorIfExist:                 c.Create,
 		ErrorIfMissing:               !c.Create,
@@ -73,7 +76,7 @@ func options(c Config) *opt.Options {
 		DisableSeeksCompaction:       true,
 		DisableLargeBatchTransaction: true,
 		CompactionTableSize:          TableBytes,
-		CompactionTotalSize:          32 << 20,
+		CompactionTotalSize:          levelBytes,
 		WriteL0SlowdownTrigger:       16,
 		WriteL0PauseTrigger:          24,
 		CompactionSourceLimitFactor:  4,
@@ -118,52 +121,6 @@ func (d *DB) Get(key []byte) ([]byte, bool, error) {
 func (d *DB) Write(b *Batch, sync bool) error {
 	if err := d.db.Write(&b.b, &opt.WriteOptions{Sync: sync, NoWriteMerge: true}); err != nil {
 		return fmt.Errorf("ldb: write: %w", err)
-	}
-	return nil
-}
-
-// Fill writes rows, a nil one deletes, and then the batch, without sync and not at once: what is there after a crash is some of
-// it. Rows that come in key order are cheap, and make tables that do not overlap.
-//
-// goleveldb's transactions would save the journal, but after a failed one its Close never returns.
-func (d *DB) Fill(rows iter.Seq2[[]byte, []byte], last *Batch) error {
-	var b Batch
-	for key, row := range rows {
-		if row == nil {
-			b.Delete(key)
-		} else {
-			b.Put(key, row)
-		}
-		if b.Bytes() >= fillBytes {
-			if err := d.Write(&b, false); err != nil {
-				return err
-			}
-			b.Reset()
-		}
-	}
-	if b.Len() > 0 {
-		if err := d.Write(&b, false); err != nil {
-			return err
-		}
-	}
-	return d.Write(last, false)
-}
-
-// fillBytes is the size of Fill's batches. LevelDB makes its memory table larger where a batch is.
-const fillBytes = 32 << 10
-
-// Sync makes durable what was written without sync, but for the entries of the directory. What is no more in a journal
-// is in a table, which goleveldb has synced.
-func (d *DB) Sync() error {
-	journals, err := d.st.List(storage.TypeJournal)
-	if err != nil {
-		return fmt.Errorf("ldb: list journals: %w", err)
-	}
-	for _, j := range journals {
-		err := d.fs.SyncFile(filepath.Join(d.dir, j.String()))
-		if err != nil && !errors.Is(err, os.ErrNotExist) { // gone: its table was finished meanwhile
-			return fmt.Errorf("ldb: sync %s: %w", j, err)
-		}
 	}
 	return nil
 }

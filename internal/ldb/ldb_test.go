@@ -143,29 +143,3 @@ func TestFailFS(t *testing.T) {
 		}
 	}
 }
-
-// Sync makes durable what was written without: in whatever file it is by then.
-func TestSync(t *testing.T) {
-	count := func(fs ldb.FS) (n int) {
-		db, err := ldb.Open(fs, "/db", config)
-		require.NoError(t, err)
-		it := db.Iterate(nil, nil)
-		for it.Next() {
-			n++
-		}
-		require.NoError(t, it.Err())
-		it.Release()
-		require.NoError(t, db.Close())
-		return n
-	}
-	fs := ldb.NewMemFS()
-	db := create(t, fs, "/db")
-	for i := range 5000 {
-		require.NoError(t, put(db, fmt.Sprint(i), fmt.Sprintf("%0100d", i), i == 0))
-	}
-	require.Less(t, count(fs.CrashClone()), 5000)
-	require.NoError(t, db.Sync())
-	require.NoError(t, fs.SyncDir("/db"))
-	require.Equal(t, 5000, count(fs.CrashClone()))
-	require.NoError(t, db.Close())
-}

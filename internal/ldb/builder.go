@@ -1,0 +1,213 @@
+package ldb
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"iter"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/syndtr/goleveldb/leveldb/storage"
+)
+
+// Builder makes a database of rows that come in rounds, sorted in each, and that nobody reads before all have come.
+//
+// The naive way writes them to an open database. LevelDB journals each, sorts it into its memory table, writes that as a
+// table, and merges tables that overlap as soon as there are a few: a row is copied five times or more, and most of them are
+// merged while others are still to come. What is built here needs none of that: it is thrown away where it is not finished,
+// so that there is nothing to journal; it is sorted already; and nobody is served by tables that overlap less, but at the end.
+// The rule: a round becomes a run of tables as it is, unsynced. When all have come the runs are merged once, into tables that
+// do not overlap, which a manifest then names; what is opened has no journal and nothing to compact. Since each input of a
+// merge takes a block in memory, so many runs that were merged equally often are merged before: the memory does not grow
+// with the rows, but for their tables' first and last keys, which LevelDB has in memory too.
+//
+// What must be durable before what: the tables, then the manifest, then CURRENT, which names it. Without CURRENT there is no
+// database.
+type Builder struct {
+	fs   FS
+	dir  string
+	own  storage.Storage // to be closed
+	st   storage.Storage // the same, behind the gate
+	runs []run           // the oldest first
+	file int64           // number of the last file
+	seq  uint64          // of the last round
+	err  error           // what was built is of no use
+	over bool
+}
+
+// mostWays is how many runs are merged at a time, but at the end: then there may be as many for each time that the first
+// ones were merged.
+const mostWays = 16
+
+// NewBuilder begins a database in dir, which is empty. It is open for others from now on.
+func NewBuilder(fs FS, dir string, s *Shared) (*Builder, error) {
+	in, err := fs.Storage(dir)
+	if err != nil {
+		return nil, fmt.Errorf("ldb: build %s: %w", dir, err)
+	}
+	return &Builder{fs: fs, dir: dir, own: in.st, st: &gate{Storage: in.st, tables: s.tables}}, nil
+}
+
+func (b *Builder) number() int64 {
+	b.file++
+	return b.file
+}
+
+// Add writes a round: rows in key order, each key once; a nil row deletes what earlier rounds had. After an error nothing
+// can be done but Close.
+func (b *Builder) Add(rows iter.Seq2[[]byte, []byte]) error {
+	if b.err != nil {
+		return b.err
+	}
+	b.seq++
+	err := b.write(rows)
+	if err == nil {
+		err = b.mergeEqual()
+	}
+	b.err = err
+	return err
+}
+
+func (b *Builder) write(rows iter.Seq2[[]byte, []byte]) (err error) {
+	first := len(b.runs) == 0 // where it stays the only one it is as LevelDB wants it
+	w := b.newRun(first)
+	var internal []byte
+	for key, row := range rows {
+		if row == nil && first {
+			continue
+		}
+		internal = appendInternal(internal[:0], key, b.seq, row != nil)
+		if err = w.add(internal, row); err != nil {
+			break
+		}
+	}
+	return b.keep(w.end(err))
+}
+
+// keep takes a run as the newest.
+func (b *Builder) keep(r run, err error) error {
+	if err == nil && len(r.tables) > 0 {
+		b.runs = append(b.runs, r)
+	}
+	return err
+}
+
+// mergeEqual merges the newest runs, where enough of them have been merged equally often.
+func (b *Builder) mergeEqual() error {
+	for from := len(b.runs) - mostWays; from >= 0 && b.runs[from].merges == b.runs[len(b.runs)-1].merges; from = len(b.runs) - mostWays {
+		if err := b.merge(from, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// merge makes one of the runs from the given one on. Where that is all of them, deletes have done their work, and rows that
+// drop tells of are left out, too.
+func (b *Builder) merge(from int, drop func(key, row []byte) bool) error {
+	old := b.runs[from:]
+	b.runs = b.runs[:from:from]
+	m, err := b.merger(old)
+	if err != nil {
+		return err
+	}
+	all := from == 0
+	defer m.close()
+	w := b.newRun(all)
+	w.out.merges = old[len(old)-1].merges + 1
+	err = m.each(func(internal, row []byte) error {
+		if all && (!isPut(internal) || drop != nil && drop(userKey(internal), row)) {
+			return nil
+		}
+		return w.add(internal, row)
+	})
+	return b.keep(w.end(err))
+}
+
+// Drop removes the rows, the newest of each key, that drop tells of.
+func (b *Builder) Drop(drop func(key, row []byte) bool) error {
+	if b.err == nil && len(b.runs) > 0 {
+		b.err = b.merge(0, drop)
+	}
+	return b.err
+}
+
+// Open makes all durable but the entry of dir, and gives the database. The Builder is closed, whatever comes of it.
+func (b *Builder) Open(c Config) (*DB, error) {
+	tables, err := b.settle()
+	if err == nil {
+		fd := storage.FileDesc{Type: storage.TypeManifest, Num: b.number()}
+		err = writeManifest(b.own, fd, tables, b.seq)
+	}
+	if err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	b.over = true
+	return open(b.dir, b.own, c)
+}
+
+// settle merges what there is into one run, and makes sure that its tables can be read and are durable.
+func (b *Builder) settle() ([]tableFile, error) {
+	if b.err != nil {
+		return nil, b.err
+	}
+	if len(b.runs) > 1 || len(b.runs) == 1 && !b.runs[0].final {
+		if err := b.merge(0, nil); err != nil {
+			return nil, err
+		}
+	}
+	tables := slices.Concat(b.tables()...)
+	for i := range tables {
+		if err := b.secure(&tables[i]); err != nil {
+			return nil, err
+		}
+	}
+	return tables, nil
+}
+
+func (b *Builder) tables() (all [][]tableFile) {
+	for _, r := range b.runs {
+		all = append(all, r.tables)
+	}
+	return all
+}
+
+// secure reads both ends of a table and syncs it.
+func (b *Builder) secure(t *tableFile) error {
+	err := b.checkEnds(t)
+	if err == nil {
+		err = b.fs.SyncFile(filepath.Join(b.dir, t.fd.String()))
+	}
+	if err != nil {
+		return fmt.Errorf("ldb: finish %s: %w", t.fd, err)
+	}
+	return nil
+}
+
+var errEnds = errors.New("it has other first and last keys than were written")
+
+func (b *Builder) checkEnds(t *tableFile) error {
+	r, err := openTable(b.st, t, keptTables())
+	if err != nil {
+		return err
+	}
+	defer r.Release()
+	rows := r.NewIterator(nil, nil)
+	defer rows.Release()
+	same := rows.First() && bytes.Equal(rows.Key(), t.first) && rows.Last() && bytes.Equal(rows.Key(), t.last)
+	if err := rows.Error(); err != nil || same {
+		return err
+	}
+	return &storage.ErrCorrupted{Fd: t.fd, Err: errEnds}
+}
+
+// Close ends an unfinished database. It is idempotent.
+func (b *Builder) Close() error {
+	if b.over {
+		return nil
+	}
+	b.over, b.err = true, os.ErrClosed
+	return b.own.Close()
+}

@@ -1,0 +1,169 @@
+package ldb_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tarnstream/tarn/internal/ldb"
+)
+
+// round is rows by key; a nil one is a delete.
+type round map[string][]byte
+
+func (r round) sorted() iter.Seq2[[]byte, []byte] {
+	return func(yield func([]byte, []byte) bool) {
+		for _, key := range slices.Sorted(maps.Keys(r)) {
+			if !yield([]byte(key), r[key]) {
+				return
+			}
+		}
+	}
+}
+
+func rowsOf(t *testing.T, db *ldb.DB) round {
+	t.Helper()
+	got, last := round{}, ""
+	it := db.Iterate(nil, nil)
+	defer it.Release()
+	for it.Next() {
+		require.True(t, len(got) == 0 || last < string(it.Key()))
+		last = string(it.Key())
+		got[last] = bytes.Clone(it.Value())
+	}
+	require.NoError(t, it.Err())
+	return got
+}
+
+// randomRounds are rounds with repeats, deletes and keys of all lengths, one of them over the end of a table, and their fold.
+func randomRounds(r *rand.Rand, n int) (rounds []round, want round) {
+	want = round{}
+	for range n {
+		rows := round{}
+		for range 1 + r.IntN(100) {
+			key := fmt.Sprintf("%0*d", 1+r.IntN(12), r.IntN(700))
+			rows[key] = make([]byte, r.IntN(9000))
+			if r.IntN(4) == 0 {
+				rows[key] = nil
+			}
+		}
+		for key, row := range rows {
+			if want[key] = row; row == nil {
+				delete(want, key)
+			}
+		}
+		rounds = append(rounds, rows)
+	}
+	return rounds, want
+}
+
+// What is built is the fold of its rounds, in one round or in so many that runs are merged on the way; it can be read, also by
+// those who only look, and written to and compacted like any other database.
+func TestBuilder_IsTheFoldOfItsRounds(t *testing.T) {
+	for _, n := range []int{0, 1, 2, 7, 16, 17, 40, 120} {
+		seed := rand.Uint64()
+		t.Logf("%d rounds, seed %d", n, seed)
+		r := rand.New(rand.NewPCG(seed, 1))
+		rounds, want := randomRounds(r, n)
+		fs, dir := ldb.OS(), t.TempDir()
+		b, err := ldb.NewBuilder(fs, dir, config.Shared)
+		require.NoError(t, err)
+		require.Error(t, ldb.RequireClosed(fs, dir), "it belongs to somebody")
+		for _, rows := range rounds {
+			require.NoError(t, b.Add(rows.sorted()))
+		}
+		if n == 40 {
+			drop := func(key, _ []byte) bool { return key[0] == '1' }
+			require.NoError(t, b.Drop(drop))
+			maps.DeleteFunc(want, func(key string, row []byte) bool { return drop([]byte(key), row) })
+		}
+		db, err := b.Open(config)
+		require.NoError(t, err)
+		require.Equal(t, want, rowsOf(t, db))
+		for key, row := range want {
+			got, ok, err := db.Get([]byte(key))
+			require.NoError(t, err)
+			require.True(t, ok)
+			require.Equal(t, row, got)
+		}
+		for _, more := range rounds[:min(n, 40)] { // overwritten, deleted and compacted
+			var batch ldb.Batch
+			for key, row := range more.sorted() {
+				if row == nil {
+					batch.Delete(key)
+					delete(want, string(key))
+				} else {
+					batch.Put(key, row)
+					want[string(key)] = row
+				}
+			}
+			require.NoError(t, db.Write(&batch, true))
+		}
+		require.Equal(t, want, rowsOf(t, db))
+		require.NoError(t, db.Close())
+		look := config
+		look.ReadOnly = true
+		db, err = ldb.Open(ldb.ReadOnly(), dir, look)
+		require.NoError(t, err)
+		require.Equal(t, want, rowsOf(t, db))
+		require.NoError(t, db.Close())
+	}
+}
+
+// build is a whole life of a Builder.
+func build(fs ldb.FS, rounds []round) (err error) {
+	if err := fs.MkdirAll("/db"); err != nil {
+		return err
+	}
+	b, err := ldb.NewBuilder(fs, "/db", config.Shared)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.Close()) }()
+	for _, rows := range rounds {
+		if err := b.Add(rows.sorted()); err != nil {
+			return err
+		}
+	}
+	db, err := b.Open(config)
+	if err != nil {
+		return err
+	}
+	return errors.Join(fs.SyncDir("/db"), db.Close())
+}
+
+// Whatever operation fails, no file is left open and no other database waits for the right to write a table; and what a crash
+// leaves is all or nothing.
+func TestBuilder_AnyOperationFails(t *testing.T) {
+	rounds, want := randomRounds(rand.New(rand.NewPCG(1, 1)), 17)
+	whole := 0
+	for i := 0; ; i++ {
+		before, count := ldb.FailAt(i)
+		fs := ldb.NewMemFS()
+		failed := build(&ldb.FailFS{FS: fs, Before: before}, rounds)
+		done := count() <= i
+		require.False(t, failed != nil && ldb.IsDamage(failed), "operation %d: a disk that fails is no damage: %v", i, failed)
+		require.Zero(t, config.Shared.Bytes()-1<<20, "operation %d: a table is still being written", i)
+		require.NoError(t, ldb.RequireClosed(fs, "/db"))
+		if db, err := ldb.Open(fs.CrashClone(), "/db", config); err == nil {
+			require.Equal(t, want, rowsOf(t, db), "operation %d", i)
+			require.NoError(t, db.Close())
+			whole++
+		} else {
+			require.True(t, ldb.IsDamage(err), "there is no database: %v", err)
+			require.Error(t, failed, "operation %d: %v", i, err)
+		}
+		if done {
+			require.NoError(t, failed)
+			require.NotZero(t, whole)
+			return
+		}
+	}
+}
