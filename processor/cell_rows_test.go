@@ -115,3 +115,18 @@ func TestRange_OfAClosedStoreSaysSo(t *testing.T) {
 	require.False(t, again.Next())
 	require.ErrorIs(t, again.Err(), state.ErrClosed)
 }
+
+// A sealed layer may never reach Kafka: who reads from outside must not see it, the task must.
+func TestCell_SealedIsTheTasksOwn(t *testing.T) {
+	c := newCell("table", 0, newMemory())
+	c.promote([]scope.Change{placed("committed", 0)}, nil, time.Now())
+	c.seal([]scope.Change{placed("sealed", 1), {Key: "committed", Delete: true}})
+	for key, want := range map[string]struct{ inside, outside bool }{"sealed": {true, false}, "committed": {false, true}} {
+		_, ok, err := c.read(key, true)
+		require.NoError(t, err)
+		require.Equal(t, want.inside, ok, "%s, by the task", key)
+		_, ok, err = c.read(key, false)
+		require.NoError(t, err)
+		require.Equal(t, want.outside, ok, "%s, from outside", key)
+	}
+}
