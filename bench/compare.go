@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/tarnstream/tarn/bench/broker"
 	"github.com/tarnstream/tarn/bench/figures"
@@ -33,6 +34,13 @@ type bench struct {
 	groups   int
 }
 
+// remove deletes topics, also when ctx has ended, with the broker perhaps.
+func (b *bench) remove(ctx context.Context, topics ...string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	return b.client.DeleteTopics(ctx, topics...)
+}
+
 // compare measures everything and shows the figures.
 func compare(ctx context.Context, c config, out io.Writer) error {
 	return c.with(ctx, out, func(b *bench) (err error) {
@@ -41,9 +49,7 @@ func compare(ctx context.Context, c config, out io.Writer) error {
 		if err := b.fill(ctx); err != nil {
 			return err
 		}
-		defer func() {
-			err = errors.Join(err, b.client.DeleteTopics(context.WithoutCancel(ctx), b.topics()...))
-		}()
+		defer func() { err = errors.Join(err, b.remove(ctx, b.topics()...)) }()
 		if err := b.rounds(ctx); err != nil {
 			return err
 		}

@@ -62,7 +62,7 @@ func pressure(ctx context.Context, c memoryConfig, out io.Writer) error {
 		if _, err := workload.Fill(ctx, b.client, events, c.shape); err != nil {
 			return err
 		}
-		defer func() { err = errors.Join(err, b.client.DeleteTopics(context.WithoutCancel(ctx), eventsTopic)) }()
+		defer func() { err = errors.Join(err, b.remove(ctx, eventsTopic)) }()
 		var rows []figures.Held
 		for i, option := range c.options {
 			held, err := b.crowd(ctx, workload.Job{Client: workload.Tarn, Topic: eventsTopic, Group: fmt.Sprintf("crowd-%d", i), Memory: option, WriteRate: c.rate})
