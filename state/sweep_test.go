@@ -1,7 +1,6 @@
 package state_test
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -28,13 +27,8 @@ func TestR59_CheckpointNamesTheStartWithTheLastRow(t *testing.T) {
 		require.NoError(t, s.Write(&b))
 		require.NoError(t, s.Close())
 
-		left := i
-		failing := &ldb.FailFS{FS: fs, Before: func(string, string) error {
-			if left--; left < 0 {
-				return errors.New("disk full")
-			}
-			return nil
-		}}
+		before, _ := ldb.FailAt(i)
+		failing := &ldb.FailFS{FS: fs, Before: before}
 		var failed error
 		if s, failed = state.Open(storeDir, state.Options{FS: failing, Logger: quiet}); failed == nil {
 			_, failed = s.Sweep(below)
