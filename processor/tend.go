@@ -166,9 +166,9 @@ func (c *cell) position() int64 {
 	return c.check.Position
 }
 
-// lacksEpoch tells whether a checkpoint has an epoch to be read back.
+// lacksEpoch tells whether a checkpoint has an epoch to be read back: of a record that the log still has.
 func (c *cell) lacksEpoch(check state.Checkpoint) bool {
-	return c.epochAt != nil && check.LastApplied >= 0 && check.LastAppliedEpoch == state.UnknownEpoch
+	return c.epochAt != nil && check.LastApplied >= max(check.LogStart, 0) && check.LastAppliedEpoch == state.UnknownEpoch
 }
 
 // withEpoch completes a checkpoint that is about to be written. The epoch is read back from the log, not taken from what
