@@ -58,13 +58,13 @@ func (f *flusher) task(ctx context.Context, t *task) error {
 	return nil
 }
 
-// last flushes all cells of tasks that are about to be closed, one after the other. A failure, which is told of, ends its
-// task's: the state on disk is right then, only older.
+// last flushes all cells of tasks that are about to be closed, one after the other, of those that were restored. A failure,
+// which is told of, ends its task's: the state on disk is right then, only older.
 func (f *flusher) last(ctx context.Context, list []*task) {
 	until := f.env.now().Add(lastEpochPatience)
 	for _, t := range list {
 		for _, c := range t.cells {
-			if t.lease.Err() != nil || f.cell(ctx, c, max(until.Sub(f.env.now()), 0)) != nil {
+			if t.frame == nil || t.lease.Err() != nil || f.cell(ctx, c, max(until.Sub(f.env.now()), 0)) != nil {
 				break
 			}
 		}

@@ -168,7 +168,7 @@ func (ts *tasks) Revoked(ctx context.Context, _ kafka.Member, list []int32) {
 	if err := ts.env.commit.sync(ctx); err != nil {
 		ts.env.log.Warn("last commit before giving tasks away failed", "tasks", list, "error", err)
 	}
-	ts.env.flush.last(ctx, slices.DeleteFunc(slices.Clone(given), func(t *task) bool { return t.frame == nil }))
+	ts.env.flush.last(ctx, given)
 	ts.close(ctx, given)
 }
 
