@@ -3,6 +3,7 @@ package state
 import (
 	"iter"
 
+	"github.com/tarnstream/tarn/internal/digest"
 	"github.com/tarnstream/tarn/internal/ldb"
 )
 
@@ -15,6 +16,7 @@ type Batch struct {
 	rows       int
 	checkpoint Checkpoint
 	has        bool
+	change     digest.Sum // of the rows, by SetChange
 }
 
 // Put sets key to value, which may be empty; offset and timestamp are those of its record in the table's topic.
@@ -45,6 +47,19 @@ func (b *Batch) Delete(key []byte) {
 // repeats the store's last.
 func (b *Batch) SetCheckpoint(c Checkpoint) { b.checkpoint, b.has = c, true }
 
+// SetChange says by what the batch changes the digest of the store's rows: the rows that it puts, less those that are there
+// before it of the keys that it puts and deletes. What it does not say, or wrongly, nobody can know without reading those rows:
+// a batch with puts or deletes and without this makes the store's digest unknown.
+func (b *Batch) SetChange(d digest.Sum) { b.change = d }
+
+// changes is by what the batch changes the digest of the rows that are there before it.
+func (b *Batch) changes() digest.Sum {
+	if b.rows == 0 {
+		return digest.Empty()
+	}
+	return b.change
+}
+
 // Len counts the puts and deletes.
 func (b *Batch) Len() int { return b.rows }
 
@@ -69,7 +84,7 @@ func (b *Batch) Reset() {
 	if b.newest != nil {
 		b.newest.reset()
 	}
-	b.rows, b.has = 0, false
+	b.rows, b.has, b.change = 0, false, digest.Sum{}
 	b.checkpoint = Checkpoint{}
 }
 

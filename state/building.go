@@ -25,7 +25,7 @@ func startBuilding(fs ldb.FS, dir string, shared *ldb.Shared) (*building, error)
 	if err := fs.MkdirAll(dir); err != nil {
 		return nil, fmt.Errorf("state: make %s: %w", dir, err)
 	}
-	tables, err := ldb.NewBuilder(fs, dir, shared)
+	tables, err := ldb.NewBuilder(fs, dir, shared, rowDigest)
 	if err != nil {
 		return nil, fmt.Errorf("state: %w", err)
 	}
@@ -73,7 +73,7 @@ func (n *building) finish(c ldb.Config) (*generation, error) {
 	}
 	g := newGeneration(n.dir, db)
 	g.checkpoint, g.has = n.checkpoint, n.has
-	return beginGeneration(g)
+	return beginGeneration(g, n.tables.Digest())
 }
 
 func (n *building) close() error {

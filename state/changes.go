@@ -1,6 +1,10 @@
 package state
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/tarnstream/tarn/internal/digest"
+)
 
 // The kinds of change that RestoreOptions.Changed is told.
 const (
@@ -25,6 +29,7 @@ type changes struct {
 	hidden bool // what is written now goes to a generation that is not read yet
 	wait   []change
 	rows   map[string]*Row // as wait leaves them
+	sum    digest.Sum      // by what wait changes the digest of the rows
 }
 
 // change is a record that is applied and not written yet.
@@ -34,6 +39,15 @@ type change struct {
 }
 
 func (c *changes) telling() bool { return c.tell != nil && c.begun }
+
+// digest is by what the records that are not written yet change the digest of the rows; unknown where nobody asked for their
+// old rows.
+func (c *changes) digest() digest.Sum {
+	if !c.telling() || c.hidden {
+		return digest.Sum{}
+	}
+	return c.sum
+}
 
 // add takes a record that goes into the next batch.
 func (c *changes) add(rec *Record) error {
@@ -54,8 +68,12 @@ func (c *changes) add(rec *Record) error {
 		return nil
 	}
 	var is *Row
+	if was != nil {
+		c.sum = c.sum.Minus(was.digest(rec.Key))
+	}
 	if rec.Value != nil {
 		is = &Row{Value: rec.Value, Offset: rec.Offset, Timestamp: rec.Timestamp}
+		c.sum = c.sum.Plus(is.digest(rec.Key))
 	}
 	if c.rows == nil {
 		c.rows = map[string]*Row{}
@@ -86,6 +104,7 @@ func (c *changes) forget() {
 	clear(c.wait)
 	c.wait = c.wait[:0]
 	clear(c.rows)
+	c.sum = digest.Empty()
 }
 
 // start tells every row, once.
@@ -93,8 +112,8 @@ func (c *changes) start() error {
 	if c.tell == nil || c.begun {
 		return nil
 	}
-	c.begun = true
-	it := c.s.Range(nil, nil)
+	c.begun, c.sum = true, digest.Empty()
+	it, _, _ := c.s.Snapshot() // its walk makes the digest known
 	defer it.Close()
 	for it.Next() {
 		if err := c.tell(changeStart, nil, recordOf(it)); err != nil {

@@ -8,13 +8,15 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/tarnstream/tarn/internal/digest"
 )
 
 // Checkpoint is what a store knows of itself. It is written in the same batch as the rows it speaks of.
 //
-// The encoding, version 2; integers are uvarints, "signed" ones zig-zag varints, strings a uvarint length and the bytes:
+// The encoding, version 3; integers are uvarints, "signed" ones zig-zag varints, strings a uvarint length and the bytes:
 //
-//	version            1 byte, 2
+//	version            1 byte, 3
 //	topic id           16 bytes, zero for unknown
 //	cluster id         string
 //	partition          signed
@@ -28,8 +30,10 @@ import (
 //	                   ascending order of topics
 //	flush              uvarint
 //	digest known       1 byte, 0 or 1
-//	digest             32 bytes, only if known
+//	digest             8 bytes, big endian, only if known
 //	CRC-32C            4 bytes, big endian, over everything before
+//
+// Version 2, which is read as well, is the same without a digest: its byte is 0.
 type Checkpoint struct {
 	TopicID   TopicID
 	ClusterID string
@@ -54,12 +58,14 @@ type Checkpoint struct {
 	InputTopics map[string]TopicID
 	// Flush numbers the writes of a generation. The store sets it.
 	Flush uint64
-	// Digest is the digest of the rows where DigestKnown is true.
-	Digest      [32]byte
-	DigestKnown bool
+	// Digest is that of the rows, as far as it is known. The store sets it too.
+	Digest digest.Sum
 }
 
-const checkpointVersion = 2
+const (
+	checkpointVersion = 3
+	undigested        = 2 // the version before
+)
 
 // noEpoch is the LastAppliedEpoch of a record whose batch has none (older brokers): its log cannot be checked by epochs.
 const noEpoch int32 = -2
@@ -91,9 +97,8 @@ func (c Checkpoint) AppendBinary(dst []byte) ([]byte, error) {
 		dst = append(dst, id[:]...)
 	}
 	dst = binary.AppendUvarint(dst, c.Flush)
-	if c.DigestKnown {
-		dst = append(dst, 1)
-		dst = append(dst, c.Digest[:]...)
+	if bits, known := c.Digest.Bits(); known {
+		dst = binary.BigEndian.AppendUint64(append(dst, 1), bits)
 	} else {
 		dst = append(dst, 0)
 	}
@@ -110,12 +115,12 @@ func (c *Checkpoint) UnmarshalBinary(data []byte) error {
 	if crc32.Checksum(body, castagnoli) != sum {
 		return errors.New("state: checkpoint has a wrong checksum")
 	}
-	if body[0] != checkpointVersion {
-		return fmt.Errorf("state: checkpoint has version %d, this program knows %d", body[0], checkpointVersion)
+	if v := body[0]; v != checkpointVersion && v != undigested {
+		return fmt.Errorf("state: checkpoint has version %d, this program knows %d and %d", v, undigested, checkpointVersion)
 	}
 	var out Checkpoint
 	d := decoder{buf: body[1:]}
-	out.decode(&d)
+	out.decode(&d, body[0])
 	if d.bad || len(d.buf) != 0 {
 		return errors.New("state: checkpoint is malformed")
 	}
@@ -123,7 +128,7 @@ func (c *Checkpoint) UnmarshalBinary(data []byte) error {
 	return nil
 }
 
-func (c *Checkpoint) decode(d *decoder) {
+func (c *Checkpoint) decode(d *decoder, version byte) {
 	copy(c.TopicID[:], d.bytes(16))
 	c.ClusterID = d.string()
 	c.Partition = d.int32()
@@ -137,12 +142,7 @@ func (c *Checkpoint) decode(d *decoder) {
 	c.DeleteRetention = retention(d.varint())
 	c.decodeInputs(d)
 	c.Flush = d.uvarint()
-	if known := d.bytes(1); len(known) == 1 && known[0] == 1 {
-		c.DigestKnown = true
-		copy(c.Digest[:], d.bytes(32))
-	} else if !d.bad && known[0] != 0 {
-		d.bad = true
-	}
+	c.Digest = d.digest(version)
 }
 
 func (c *Checkpoint) decodeInputs(d *decoder) {

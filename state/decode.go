@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"math"
+
+	"github.com/tarnstream/tarn/internal/digest"
 )
 
 // decoder reads fields one after another and remembers that one was bad.
@@ -50,6 +52,23 @@ func (d *decoder) int32() int32 {
 	return int32(v)
 }
 
+// digest reads whether a digest is known, and it. The version before kept a place for another one.
+func (d *decoder) digest(version byte) (s digest.Sum) {
+	known := d.bytes(1)
+	switch {
+	case d.bad || known[0] == 0:
+	case known[0] != 1:
+		d.bad = true
+	case version == undigested:
+		d.bytes(32)
+	default:
+		if bits := d.bytes(8); !d.bad {
+			s = digest.FromBits(binary.BigEndian.Uint64(bits))
+		}
+	}
+	return s
+}
+
 func (d *decoder) string() string { return string(d.bytes(d.uvarint())) }
 
 // A row is its record's offset (uvarint), its timestamp (varint, ms) and the codec's bytes.
@@ -74,6 +93,17 @@ func decodeRow(data []byte) (Row, error) {
 	}
 	return r, nil
 }
+
+// rowDigest is the digest of a row as it is stored, with its prefix; unknown where it is malformed.
+func rowDigest(key, data []byte) digest.Sum {
+	r, err := decodeRow(data)
+	if err != nil {
+		return digest.Sum{}
+	}
+	return r.digest(key[1:])
+}
+
+func (r *Row) digest(key []byte) digest.Sum { return digest.Of(key, r.Offset, r.Value) }
 
 // next is the position after offset: the one place where a position is made from an offset.
 func next(offset int64) int64 { return offset + 1 }

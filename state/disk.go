@@ -203,6 +203,9 @@ func (d *disk) Snapshot() (Iterator, Checkpoint, bool) {
 	if d.current == nil || d.closed {
 		return it, Checkpoint{}, false
 	}
+	if r, ok := it.(*rows); ok {
+		r.sum = d.current.tally()
+	}
 	cp, ok := d.current.known()
 	return it, cp, ok
 }

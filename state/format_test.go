@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/tarnstream/tarn/internal/digest"
 	"github.com/tarnstream/tarn/internal/ldb"
 )
 
@@ -18,7 +19,7 @@ const (
 	exampleDataRow = `64616c696365        key    "d", then the user's key "alice"
 b009e8e0eed3f1663432   value  offset 1200 (b009), timestamp 1767601199156 (e8e0eed3f166), codec bytes "42"`
 
-	exampleCheckpoint = `02                                version 2
+	exampleCheckpoint = `03                                version 3
 00112233445566778899aabbccddeeff  topic id
 0470726f64                        cluster id: 4 bytes, "prod"
 06                                partition 3
@@ -32,8 +33,9 @@ d00f                              log start 1000
 06636c69636b73ce49                "clicks" at 4711
 ff000000000000000000000000000001  id of the topic clicks
 08                                flush 8
-00                                digest not known
-abc05ee9                          CRC-32C of the bytes above, big endian`
+01                                digest known:
+47dd4e800d7e646c                  that of the row above alone
+1ef2b64d                          CRC-32C of the bytes above, big endian`
 
 	exampleCurrent = "tarn-current 1 g00000001 19f9da6d"
 )
@@ -60,22 +62,12 @@ func TestFormatExample(t *testing.T) {
 // writeExample gives the rows of the generation in key order, key and value joined, and the store's CURRENT.
 func writeExample(t *testing.T) (rows [][]byte, current string) {
 	fs, dir := ldb.NewMemFS(), "/state/groups/clicker/clicks-count/3"
-	s, err := Open(dir, Options{FS: fs})
-	require.NoError(t, err)
-	id, err := hex.DecodeString("00112233445566778899aabbccddeeff")
-	require.NoError(t, err)
-	var b Batch
-	b.Put([]byte("alice"), []byte("42"), 1200, 1767601199156)
-	b.SetCheckpoint(Checkpoint{TopicID: TopicID(id), ClusterID: "prod", Partition: 3, Position: 1202, LastApplied: 1200,
-		LastAppliedEpoch: 5, KnownCurrent: time.UnixMilli(1767601199284), LogStart: 1000, DeleteRetention: 24 * time.Hour,
-		Inputs: map[string]int64{"clicks": 4711}, InputTopics: map[string]TopicID{"clicks": {0xff, 15: 1}}})
-	require.NoError(t, s.Write(&b))
+	s := exampleStore(t, fs, dir)
 	require.NoError(t, s.Close())
 
 	data, err := fs.ReadFile(filepath.Join(dir, "CURRENT"))
 	require.NoError(t, err)
-	db, err := ldb.Open(fs, filepath.Join(dir, "g00000001"), ldb.Config{Shared: ldb.NewShared(1<<20, 16, 1), WriteBufferBytes: 1 << 20})
-	require.NoError(t, err)
+	db := openBelow(t, fs, dir)
 	defer func() { require.NoError(t, db.Close()) }()
 	it := db.Iterate(nil, nil)
 	defer it.Release()
@@ -84,6 +76,63 @@ func writeExample(t *testing.T) (rows [][]byte, current string) {
 	}
 	require.NoError(t, it.Err())
 	return rows, string(data)
+}
+
+func exampleStore(t *testing.T, fs ldb.FS, dir string) Store {
+	s, err := Open(dir, Options{FS: fs})
+	require.NoError(t, err)
+	id, err := hex.DecodeString("00112233445566778899aabbccddeeff")
+	require.NoError(t, err)
+	var b Batch
+	b.Put([]byte("alice"), []byte("42"), 1200, 1767601199156)
+	b.SetChange(digest.Of([]byte("alice"), 1200, []byte("42")))
+	b.SetCheckpoint(Checkpoint{TopicID: TopicID(id), ClusterID: "prod", Partition: 3, Position: 1202, LastApplied: 1200,
+		LastAppliedEpoch: 5, KnownCurrent: time.UnixMilli(1767601199284), LogStart: 1000, DeleteRetention: 24 * time.Hour,
+		Inputs: map[string]int64{"clicks": 4711}, InputTopics: map[string]TopicID{"clicks": {0xff, 15: 1}}})
+	require.NoError(t, s.Write(&b))
+	return s
+}
+
+// openBelow opens the LevelDB of a store's first generation.
+func openBelow(t *testing.T, fs ldb.FS, dir string) *ldb.DB {
+	db, err := ldb.Open(fs, filepath.Join(dir, "g00000001"), ldb.Config{Shared: ldb.NewShared(1<<20, 16, 1), WriteBufferBytes: 1 << 20})
+	require.NoError(t, err)
+	return db
+}
+
+// What the version before has written is read: all of it but a digest, which it did not know.
+func TestFormat_CheckpointOfTheVersionBefore(t *testing.T) {
+	fs, dir := ldb.NewMemFS(), "/state/groups/clicker/clicks-count/3"
+	s := exampleStore(t, fs, dir)
+	require.NoError(t, s.Close())
+	db := openBelow(t, fs, dir)
+	var b ldb.Batch
+	b.Put([]byte("mc"), goldenBytes(t, "checkpoint.v2.txt"))
+	require.NoError(t, db.Write(&b, true))
+	require.NoError(t, db.Close())
+
+	quarantined := Observer{Quarantined: func(_ string, cause error) { t.Errorf("quarantined: %v", cause) }}
+	s, err := Open(dir, Options{FS: fs, Observer: quarantined})
+	require.NoError(t, err)
+	before, ok := s.Checkpoint()
+	require.True(t, ok)
+	require.False(t, before.Digest.Known())
+	var now Checkpoint
+	require.NoError(t, now.UnmarshalBinary(bytesOfLines(t, exampleCheckpoint)))
+	now.Digest = digest.Sum{}
+	require.Equal(t, now, before)
+
+	it, _, _ := s.Snapshot() // a walk finds it
+	for it.Next() {
+	}
+	require.NoError(t, it.Close())
+	require.NoError(t, s.Write(new(Batch)))
+	require.NoError(t, s.Close())
+	s, err = Open(dir, Options{FS: fs, Observer: quarantined})
+	require.NoError(t, err)
+	after, _ := s.Checkpoint()
+	require.Equal(t, digest.Of([]byte("alice"), 1200, []byte("42")), after.Digest)
+	require.NoError(t, s.Close())
 }
 
 // bytesOfLines joins the first word of each line.

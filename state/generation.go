@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"sync"
 
+	"github.com/tarnstream/tarn/internal/digest"
 	"github.com/tarnstream/tarn/internal/invariant"
 	"github.com/tarnstream/tarn/internal/ldb"
 )
@@ -49,12 +50,13 @@ type generation struct {
 	// onIdle runs once when the last iterator is gone, after retire.
 	onIdle func()
 
-	// meta guards what the last write said; only the one writer changes it.
+	// meta guards what the last write said; only the one writer changes it, but for sum.
 	meta       sync.Mutex
 	flush      uint64
 	checkpoint Checkpoint
 	has        bool
 	encoded    []byte
+	sum        rowSum
 }
 
 // createGeneration makes an empty one; what lies at dir is removed.
@@ -70,20 +72,20 @@ func createGeneration(fs ldb.FS, dir string, c ldb.Config) (*generation, error) 
 	if err != nil {
 		return nil, fmt.Errorf("state: %w", err)
 	}
-	return beginGeneration(newGeneration(dir, db))
+	return beginGeneration(newGeneration(dir, db), digest.Empty())
 }
 
 // beginGeneration gives a generation the rows of ours that each has, with its checkpoint if there is one, as one batch: where
-// that is lost it has no beginning. It is closed where that fails.
-func beginGeneration(g *generation) (*generation, error) {
+// that is lost it has no beginning. sum is the digest of the rows that are there. It is closed where that fails.
+func beginGeneration(g *generation, sum digest.Sum) (*generation, error) {
 	var b ldb.Batch
 	b.Put(keyFormat(), []byte{rowFormat})
 	for n := range uint64(flushRows) {
 		b.Put(keyFlush(n), nil)
 	}
-	g.flush = flushRows - 1
+	g.flush, g.sum.sum = flushRows-1, sum
 	if g.has {
-		g.checkpoint.Flush = g.flush
+		g.checkpoint.Flush, g.checkpoint.Digest = g.flush, sum
 		g.encoded, _ = g.checkpoint.AppendBinary(nil)
 		b.Put(keyCheckpoint(), g.encoded)
 	}
@@ -94,7 +96,7 @@ func beginGeneration(g *generation) (*generation, error) {
 }
 
 func newGeneration(dir string, db *ldb.DB) *generation {
-	return &generation{name: filepath.Base(dir), dir: dir, db: db, iters: map[*rows]struct{}{}}
+	return &generation{name: filepath.Base(dir), dir: dir, db: db, iters: map[*rows]struct{}{}, sum: rowSum{drift: digest.Empty()}}
 }
 
 // openGeneration opens an existing one and checks it. Damage is a *DamageError.
@@ -143,7 +145,7 @@ func (g *generation) load() error {
 		if err := g.checkpoint.UnmarshalBinary(raw); err != nil {
 			return damaged(err)
 		}
-		g.has, g.flush = true, g.checkpoint.Flush
+		g.has, g.flush, g.sum.sum = true, g.checkpoint.Flush, g.checkpoint.Digest
 	}
 	return g.checkFlushes(damaged)
 }
@@ -184,9 +186,9 @@ func (g *generation) write(b *Batch) error {
 	if b.has {
 		cp, has = b.checkpoint, true
 	}
-	n := g.flush + 1
+	n, change := g.flush+1, b.changes()
 	if has {
-		cp.Flush = n
+		cp.Flush, cp.Digest = n, g.digest().Plus(change)
 		g.encoded, _ = cp.AppendBinary(g.encoded[:0])
 		b.ops.Put(keyCheckpoint(), g.encoded)
 	}
@@ -201,16 +203,25 @@ func (g *generation) write(b *Batch) error {
 		return asDamage(g.dir, err)
 	}
 	g.meta.Lock()
+	defer g.meta.Unlock()
 	g.flush, g.checkpoint, g.has = n, cp, has
-	g.meta.Unlock()
+	g.sum.wrote(n, change)
 	return nil
 }
 
-// known is the checkpoint of the last write.
+// known is the checkpoint of the last write, with what is known of the digest now.
 func (g *generation) known() (Checkpoint, bool) {
 	g.meta.Lock()
 	defer g.meta.Unlock()
-	return g.checkpoint, g.has
+	cp := g.checkpoint
+	cp.Digest = g.sum.sum
+	return cp, g.has
+}
+
+func (g *generation) digest() digest.Sum {
+	g.meta.Lock()
+	defer g.meta.Unlock()
+	return g.sum.sum
 }
 
 func (g *generation) get(key []byte) (Row, bool, error) {

@@ -16,6 +16,7 @@ type rows struct {
 	row  Row
 	err  error
 	done bool
+	sum  *tally // of a Snapshot
 }
 
 // iterate gives an iterator over [from, to); note is given every error that ends it, and gives the one to be told.
@@ -48,6 +49,9 @@ func (r *rows) Next() bool {
 	}
 	if !r.it.Next() {
 		r.done, r.err = true, r.note(wrapDamage(r.g.dir, r.it.Err()))
+		if r.sum != nil && r.err == nil {
+			r.g.tallied(r.sum)
+		}
 		return false
 	}
 	row, err := decodeRow(r.it.Value())
@@ -56,6 +60,9 @@ func (r *rows) Next() bool {
 		return false
 	}
 	r.key, r.row = r.it.Key()[1:], row
+	if r.sum != nil {
+		r.sum.rows = r.sum.rows.Plus(row.digest(r.key))
+	}
 	return true
 }
 

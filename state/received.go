@@ -123,7 +123,7 @@ func (r *restorer) take(now time.Time, rs Records) {
 	if n := len(rs.Records); n > 0 {
 		r.cp.LastApplied = rs.Records[n-1].Offset
 		r.cp.ReadBack(rs.RecordEpoch)
-		r.cp.Inputs, r.cp.InputTopics, r.cp.DigestKnown, r.cp.Digest = nil, nil, false, [32]byte{}
+		r.cp.Inputs, r.cp.InputTopics = nil, nil
 	}
 	r.stampAt(now, r.fetchAsked, r.endOf(rs))
 	r.stampAt(now, r.listAsked, r.listEnd)

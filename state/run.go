@@ -221,6 +221,7 @@ func (sh *shell) flush() error {
 		return nil
 	}
 	sh.batch.SetCheckpoint(sh.cp)
+	sh.batch.SetChange(sh.told.digest())
 	if err := sh.s.Write(&sh.batch); err != nil {
 		return err
 	}

@@ -23,7 +23,7 @@ type Store interface {
 	// or rebuilt later does not show. nil is unbounded. The iterator must be closed.
 	Range(from, to []byte) Iterator
 	// Snapshot is Range over all rows of the current generation, with the checkpoint that speaks of just those rows; false
-	// means none. It waits while something is written.
+	// means none. It waits while something is written. Where the store keeps a digest, a walk to the end makes it known.
 	Snapshot() (Iterator, Checkpoint, bool)
 	// Write writes the batch, its checkpoint and the next flush number as one LevelDB batch. It is synced, unless a
 	// rebuild is under way: an unfinished generation is thrown away after a crash anyway, and Swap makes it a LevelDB and

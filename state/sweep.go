@@ -1,5 +1,7 @@
 package state
 
+import "github.com/tarnstream/tarn/internal/digest"
+
 // sweepBatch bounds the deletes written at a time.
 const sweepBatch = 256 << 10
 
@@ -20,18 +22,22 @@ func (d *disk) Sweep(below int64) (int, error) {
 	it := g.iterate(nil, nil, d.noteDamage)
 	defer it.Close()
 	var b Batch
-	swept := 0
+	swept, gone := 0, digest.Empty()
 	for it.Next() {
-		if it.Row().Offset >= below {
+		row := it.Row()
+		if row.Offset >= below {
 			continue
 		}
 		b.Delete(it.Key())
+		gone = gone.Plus(row.digest(it.Key()))
+		b.SetChange(digest.Empty().Minus(gone))
 		swept++
 		if b.Bytes() >= sweepBatch {
 			if err := d.write(&b); err != nil {
 				return swept, err
 			}
 			b.Reset()
+			gone = digest.Empty()
 		}
 	}
 	if err := it.Err(); err != nil {

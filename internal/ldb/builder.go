@@ -10,6 +10,8 @@ import (
 	"slices"
 
 	"github.com/syndtr/goleveldb/leveldb/storage"
+
+	"github.com/tarnstream/tarn/internal/digest"
 )
 
 // Builder makes a database of rows that come in rounds, sorted in each, and that nobody reads before all have come.
@@ -30,10 +32,11 @@ type Builder struct {
 	dir  string
 	own  storage.Storage // to be closed
 	st   storage.Storage // the same, behind the gate
-	runs []run           // the oldest first
-	file int64           // number of the last file
-	seq  uint64          // of the last round
-	err  error           // what was built is of no use
+	sum  func(key, row []byte) digest.Sum
+	runs []run  // the oldest first
+	file int64  // number of the last file
+	seq  uint64 // of the last round
+	err  error  // what was built is of no use
 	over bool
 }
 
@@ -41,13 +44,13 @@ type Builder struct {
 // ones were merged.
 const mostWays = 16
 
-// NewBuilder begins a database in dir, which is empty. It is open for others from now on.
-func NewBuilder(fs FS, dir string, s *Shared) (*Builder, error) {
+// NewBuilder begins a database in dir, which is empty. It is open for others from now on. sum gives the digest of a row.
+func NewBuilder(fs FS, dir string, s *Shared, sum func(key, row []byte) digest.Sum) (*Builder, error) {
 	in, err := fs.Storage(dir)
 	if err != nil {
 		return nil, fmt.Errorf("ldb: build %s: %w", dir, err)
 	}
-	return &Builder{fs: fs, dir: dir, own: in.st, st: &gate{Storage: in.st, tables: s.tables}}, nil
+	return &Builder{fs: fs, dir: dir, own: in.st, st: &gate{Storage: in.st, tables: s.tables}, sum: sum}, nil
 }
 
 func (b *Builder) number() int64 {
@@ -146,6 +149,14 @@ func (b *Builder) Open(c Config) (*DB, error) {
 	}
 	b.over = true
 	return open(b.dir, b.own, c)
+}
+
+// Digest is that of the rows in the database that Open gave.
+func (b *Builder) Digest() digest.Sum {
+	if len(b.runs) == 0 {
+		return digest.Empty()
+	}
+	return b.runs[0].sum
 }
 
 // settle merges what there is into one run, and makes sure that its tables can be read and are durable.

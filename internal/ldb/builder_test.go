@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/tarnstream/tarn/internal/digest"
 	"github.com/tarnstream/tarn/internal/ldb"
 )
 
@@ -26,6 +27,16 @@ func (r round) sorted() iter.Seq2[[]byte, []byte] {
 			}
 		}
 	}
+}
+
+func rowDigest(key, row []byte) digest.Sum { return digest.Of(key, 0, row) }
+
+func (r round) digest() digest.Sum {
+	sum := digest.Empty()
+	for key, row := range r {
+		sum = sum.Plus(rowDigest([]byte(key), row))
+	}
+	return sum
 }
 
 func rowsOf(t *testing.T, db *ldb.DB) round {
@@ -73,7 +84,7 @@ func TestBuilder_IsTheFoldOfItsRounds(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		rounds, want := randomRounds(r, n)
 		fs, dir := ldb.OS(), t.TempDir()
-		b, err := ldb.NewBuilder(fs, dir, config.Shared)
+		b, err := ldb.NewBuilder(fs, dir, config.Shared, rowDigest)
 		require.NoError(t, err)
 		require.Error(t, ldb.RequireClosed(fs, dir), "it belongs to somebody")
 		for _, rows := range rounds {
@@ -87,6 +98,7 @@ func TestBuilder_IsTheFoldOfItsRounds(t *testing.T) {
 		db, err := b.Open(config)
 		require.NoError(t, err)
 		require.Equal(t, want, rowsOf(t, db))
+		require.Equal(t, want.digest(), b.Digest())
 		for key, row := range want {
 			got, ok, err := db.Get([]byte(key))
 			require.NoError(t, err)
@@ -122,7 +134,7 @@ func build(fs ldb.FS, rounds []round) (err error) {
 	if err := fs.MkdirAll("/db"); err != nil {
 		return err
 	}
-	b, err := ldb.NewBuilder(fs, "/db", config.Shared)
+	b, err := ldb.NewBuilder(fs, "/db", config.Shared, rowDigest)
 	if err != nil {
 		return err
 	}

@@ -11,13 +11,16 @@ import (
 	"github.com/syndtr/goleveldb/leveldb/opt"
 	"github.com/syndtr/goleveldb/leveldb/storage"
 	"github.com/syndtr/goleveldb/leveldb/table"
+
+	"github.com/tarnstream/tarn/internal/digest"
 )
 
 // run is rows in key order, each key once, in tables that follow each other.
 type run struct {
 	tables []tableFile
-	merges int  // how often the rows in it were merged
-	final  bool // its tables are as LevelDB writes them, and none of its rows is a delete
+	merges int        // how often the rows in it were merged
+	final  bool       // its tables are as LevelDB writes them, and none of its rows is a delete
+	sum    digest.Sum // of its rows, where it is final
 }
 
 type tableFile struct {
@@ -52,7 +55,7 @@ type runWriter struct {
 }
 
 func (b *Builder) newRun(final bool) *runWriter {
-	w := &runWriter{b: b, options: passingTables(), out: run{final: final}, buf: bufio.NewWriterSize(nil, writeBytes)}
+	w := &runWriter{b: b, options: passingTables(), out: run{final: final, sum: digest.Empty()}, buf: bufio.NewWriterSize(nil, writeBytes)}
 	if final {
 		w.options = keptTables()
 	}
@@ -68,6 +71,9 @@ func (w *runWriter) add(internal, row []byte) error {
 	}
 	if err := w.table.Append(internal, row); err != nil {
 		return fmt.Errorf("ldb: write a table: %w", err)
+	}
+	if w.out.final {
+		w.out.sum = w.out.sum.Plus(w.b.sum(userKey(internal), row))
 	}
 	w.last = append(w.last[:0], internal...)
 	if w.table.BytesLen() >= TableBytes {
