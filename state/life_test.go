@@ -97,8 +97,8 @@ func life(fs ldb.FS, l *lived) (err error) {
 		old := stage{at, maps.Clone(rows)}
 		at, rows = 0, map[string]string{}
 		var bs []*state.Batch
-		for range 3 {
-			bs = append(bs, batch(12))
+		for range 18 { // which has the first ones merged before the end
+			bs = append(bs, batch(3))
 		}
 		rebuilt := stage{at, maps.Clone(rows)}
 		at, rows = old.position, old.rows

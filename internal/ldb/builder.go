@@ -22,8 +22,9 @@ import (
 // so that there is nothing to journal; it is sorted already; and nobody is served by tables that overlap less, but at the end.
 // The rule: a round becomes a run of tables as it is, unsynced. When all have come the runs are merged once, into tables that
 // do not overlap, which a manifest then names; what is opened has no journal and nothing to compact. Since each input of a
-// merge takes a block in memory, so many runs that were merged equally often are merged before: the memory does not grow
-// with the rows, but for their tables' first and last keys, which LevelDB has in memory too.
+// merge takes a block and an index in memory, so many runs that were merged equally often are merged before, and fewer
+// where their rows are large: the memory does not grow with the rows, but for their tables' first and last keys, which
+// LevelDB has in memory too.
 //
 // What must be durable before what: the tables, then the manifest, then CURRENT, which names it. Without CURRENT there is no
 // database.
@@ -38,11 +39,23 @@ type Builder struct {
 	seq  uint64 // of the last round
 	err  error  // what was built is of no use
 	over bool
+	most limits
 }
 
-// mostWays is how many runs are merged at a time, but at the end: then there may be as many for each time that the first
-// ones were merged.
-const mostWays = 16
+// limits bound the merges of a Builder.
+type limits struct {
+	ways  int // so many runs that were merged equally often are merged
+	bytes int // the newest are merged, where to merge all would take more
+	least int // but not so few
+}
+
+// The bytes are a quarter of what a rebuild has at most. With fewer ways than the least, rows that are not much smaller than
+// the bytes would be written too often.
+const (
+	mostWays   = 16
+	mergeBytes = 4 << 20
+	leastWays  = 6
+)
 
 // NewBuilder begins a database in dir, which is empty. It is open for others from now on. sum gives the digest of a row.
 func NewBuilder(fs FS, dir string, s *Shared, sum func(key, row []byte) digest.Sum) (*Builder, error) {
@@ -50,7 +63,7 @@ func NewBuilder(fs FS, dir string, s *Shared, sum func(key, row []byte) digest.S
 	if err != nil {
 		return nil, fmt.Errorf("ldb: build %s: %w", dir, err)
 	}
-	return &Builder{fs: fs, dir: dir, own: in.st, st: &gate{Storage: in.st, tables: s.tables}, sum: sum}, nil
+	return &Builder{fs: fs, dir: dir, own: in.st, st: &gate{Storage: in.st, tables: s.tables}, sum: sum, most: limits{mostWays, mergeBytes, leastWays}}, nil
 }
 
 func (b *Builder) number() int64 {
@@ -67,7 +80,7 @@ func (b *Builder) Add(rows iter.Seq2[[]byte, []byte]) error {
 	b.seq++
 	err := b.write(rows)
 	if err == nil {
-		err = b.mergeEqual()
+		err = b.mergeDue()
 	}
 	b.err = err
 	return err
@@ -97,14 +110,47 @@ func (b *Builder) keep(r run, err error) error {
 	return err
 }
 
-// mergeEqual merges the newest runs, where enough of them have been merged equally often.
-func (b *Builder) mergeEqual() error {
-	for from := len(b.runs) - mostWays; from >= 0 && b.runs[from].merges == b.runs[len(b.runs)-1].merges; from = len(b.runs) - mostWays {
+func (b *Builder) mergeDue() error {
+	for from, due := b.due(); due; from, due = b.due() {
 		if err := b.merge(from, nil); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// due gives the first of the newest runs that are to be merged now.
+//
+// No run was merged more often than an older one. Where all are too wide for one merge, those that were merged as often as
+// the newest become one, with those of the next older kind where it is the only one: so n runs, at most, hold
+// binomial(n+k, k) rounds with no row written more than k times after its first.
+func (b *Builder) due() (from int, due bool) {
+	first := b.sameAs(len(b.runs) - 1)
+	if len(b.runs)-first >= b.most.ways {
+		return first, true
+	}
+	if len(b.runs) <= b.most.least || b.width() <= b.most.bytes {
+		return 0, false
+	}
+	if first == len(b.runs)-1 {
+		first = b.sameAs(first - 1)
+	}
+	return first, true
+}
+
+// sameAs gives the oldest run that was merged as often as the one at i.
+func (b *Builder) sameAs(i int) int {
+	for ; i > 0 && b.runs[i-1].merges == b.runs[i].merges; i-- {
+	}
+	return i
+}
+
+// width is what a merge of all runs takes in memory.
+func (b *Builder) width() (n int) {
+	for _, r := range b.runs {
+		n += r.width
+	}
+	return n
 }
 
 // merge makes one of the runs from the given one on. Where that is all of them, deletes have done their work, and rows that
@@ -119,7 +165,7 @@ func (b *Builder) merge(from int, drop func(key, row []byte) bool) error {
 	all := from == 0
 	defer m.close()
 	w := b.newRun(all)
-	w.out.merges = old[len(old)-1].merges + 1
+	w.out.merges = old[0].merges + 1
 	err = m.each(func(internal, row []byte) error {
 		if all && (!isPut(internal) || drop != nil && drop(userKey(internal), row)) {
 			return nil
@@ -142,7 +188,7 @@ func (b *Builder) Open(c Config) (*DB, error) {
 	tables, err := b.settle()
 	if err == nil {
 		fd := storage.FileDesc{Type: storage.TypeManifest, Num: b.number()}
-		err = writeManifest(b.own, fd, tables, b.seq)
+		err = writeManifest(b.own, fd, contents{tables: tables, level: levelFor(tables, c.firstLevel()), seq: b.seq})
 	}
 	if err != nil {
 		return nil, errors.Join(err, b.Close())

@@ -2,7 +2,6 @@ package ldb_test
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"iter"
 	"maps"
@@ -126,56 +125,5 @@ func TestBuilder_IsTheFoldOfItsRounds(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, want, rowsOf(t, db))
 		require.NoError(t, db.Close())
-	}
-}
-
-// build is a whole life of a Builder.
-func build(fs ldb.FS, rounds []round) (err error) {
-	if err := fs.MkdirAll("/db"); err != nil {
-		return err
-	}
-	b, err := ldb.NewBuilder(fs, "/db", config.Shared, rowDigest)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, b.Close()) }()
-	for _, rows := range rounds {
-		if err := b.Add(rows.sorted()); err != nil {
-			return err
-		}
-	}
-	db, err := b.Open(config)
-	if err != nil {
-		return err
-	}
-	return errors.Join(fs.SyncDir("/db"), db.Close())
-}
-
-// Whatever operation fails, no file is left open and no other database waits for the right to write a table; and what a crash
-// leaves is all or nothing.
-func TestBuilder_AnyOperationFails(t *testing.T) {
-	rounds, want := randomRounds(rand.New(rand.NewPCG(1, 1)), 17)
-	whole := 0
-	for i := 0; ; i++ {
-		before, count := ldb.FailAt(i)
-		fs := ldb.NewMemFS()
-		failed := build(&ldb.FailFS{FS: fs, Before: before}, rounds)
-		done := count() <= i
-		require.False(t, failed != nil && ldb.IsDamage(failed), "operation %d: a disk that fails is no damage: %v", i, failed)
-		require.Zero(t, config.Shared.Bytes()-1<<20, "operation %d: a table is still being written", i)
-		require.NoError(t, ldb.RequireClosed(fs, "/db"))
-		if db, err := ldb.Open(fs.CrashClone(), "/db", config); err == nil {
-			require.Equal(t, want, rowsOf(t, db), "operation %d", i)
-			require.NoError(t, db.Close())
-			whole++
-		} else {
-			require.True(t, ldb.IsDamage(err), "there is no database: %v", err)
-			require.Error(t, failed, "operation %d: %v", i, err)
-		}
-		if done {
-			require.NoError(t, failed)
-			require.NotZero(t, whole)
-			return
-		}
 	}
 }

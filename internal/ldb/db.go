@@ -14,7 +14,7 @@ import (
 	"github.com/syndtr/goleveldb/leveldb/util"
 )
 
-// Config sizes a database. All fields are needed.
+// Config sizes a database. All exported fields are needed.
 type Config struct {
 	// Shared is what the database shares with others.
 	Shared *Shared
@@ -24,6 +24,14 @@ type Config struct {
 	Create bool
 	// ReadOnly keeps LevelDB from compacting, since all that it writes is kept in memory there. It is for ReadOnly().
 	ReadOnly bool
+	levels   int // instead of levelBytes, where it is not 0
+}
+
+func (c Config) firstLevel() int {
+	if c.levels > 0 {
+		return c.levels
+	}
+	return levelBytes
 }
 
 // DB is an open database. Reads and writes may come from several goroutines; Close must come after them.
@@ -76,7 +84,7 @@ func options(c Config) *opt.Options {
 		DisableSeeksCompaction:       true,
 		DisableLargeBatchTransaction: true,
 		CompactionTableSize:          TableBytes,
-		CompactionTotalSize:          levelBytes,
+		CompactionTotalSize:          c.firstLevel(),
 		WriteL0SlowdownTrigger:       16,
 		WriteL0PauseTrigger:          24,
 		CompactionSourceLimitFactor:  4,

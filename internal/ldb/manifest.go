@@ -18,23 +18,34 @@ const (
 	fieldAddTable = 7
 )
 
-// levelBytes is what all tables of a level may take before LevelDB compacts it: ten times as much for each level down.
+// levelBytes is what all tables of the first level may take before LevelDB compacts it: ten times as much for each level down.
 const (
 	levelBytes = 32 << 20
 	mostLevel  = 6
 )
 
-// levelFor is the highest level below the first that takes tables of size bytes and is not compacted for it.
-func levelFor(size int64) uint64 {
-	level, room := uint64(1), int64(levelBytes)*10
+// levelFor is the highest level below the first that takes the tables and is not compacted for it; base is what the first takes.
+func levelFor(tables []tableFile, base int) uint64 {
+	var size int64
+	for i := range tables {
+		size += tables[i].size
+	}
+	level, room := uint64(1), int64(base)*10
 	for size > room && level < mostLevel {
 		level, room = level+1, room*10
 	}
 	return level
 }
 
-// writeManifest writes the manifest of a database that has tables and no journal, and makes it the one that counts.
-func writeManifest(st storage.Storage, fd storage.FileDesc, tables []tableFile, seq uint64) error {
+// contents is what a manifest tells of a database that has tables of one level and no journal.
+type contents struct {
+	tables []tableFile
+	level  uint64
+	seq    uint64 // of the newest row
+}
+
+// writeManifest makes the manifest that counts.
+func writeManifest(st storage.Storage, fd storage.FileDesc, c contents) error {
 	w, err := st.Create(fd)
 	if err != nil {
 		return fmt.Errorf("ldb: create %s: %w", fd, err)
@@ -42,7 +53,7 @@ func writeManifest(st storage.Storage, fd storage.FileDesc, tables []tableFile, 
 	j := journal.NewWriter(w)
 	record, err := j.Next()
 	if err == nil {
-		_, err = record.Write(manifestRecord(fd.Num+1, tables, seq))
+		_, err = record.Write(c.record(fd.Num + 1))
 	}
 	err = errors.Join(err, j.Close())
 	if err == nil {
@@ -57,7 +68,7 @@ func writeManifest(st storage.Storage, fd storage.FileDesc, tables []tableFile, 
 	return nil
 }
 
-func manifestRecord(nextFile int64, tables []tableFile, seq uint64) []byte {
+func (c contents) record(nextFile int64) []byte {
 	number := func(b []byte, field, n uint64) []byte {
 		return binary.AppendUvarint(binary.AppendUvarint(b, field), n)
 	}
@@ -65,14 +76,10 @@ func manifestRecord(nextFile int64, tables []tableFile, seq uint64) []byte {
 	b := text(binary.AppendUvarint(nil, fieldComparer), []byte(internalOrder{}.Name()))
 	b = number(b, fieldJournal, 0)
 	b = number(b, fieldNextFile, uint64(nextFile))
-	b = number(b, fieldSequence, seq)
-	var size int64
-	for i := range tables {
-		size += tables[i].size
-	}
-	for i := range tables {
-		t := &tables[i]
-		b = number(b, fieldAddTable, levelFor(size))
+	b = number(b, fieldSequence, c.seq)
+	for i := range c.tables {
+		t := &c.tables[i]
+		b = number(b, fieldAddTable, c.level)
 		b = binary.AppendUvarint(b, uint64(t.fd.Num))
 		b = binary.AppendUvarint(b, uint64(t.size))
 		b = text(text(b, t.first), t.last)

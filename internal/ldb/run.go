@@ -21,6 +21,7 @@ type run struct {
 	merges int        // how often the rows in it were merged
 	final  bool       // its tables are as LevelDB writes them, and none of its rows is a delete
 	sum    digest.Sum // of its rows, where it is final
+	width  int        // what it takes in memory to read it: the largest block and the largest index
 }
 
 type tableFile struct {
@@ -52,6 +53,7 @@ type runWriter struct {
 	table *table.Writer
 	first []byte
 	last  []byte
+	row   int // the largest
 }
 
 func (b *Builder) newRun(final bool) *runWriter {
@@ -76,6 +78,7 @@ func (w *runWriter) add(internal, row []byte) error {
 		w.out.sum = w.out.sum.Plus(w.b.sum(userKey(internal), row))
 	}
 	w.last = append(w.last[:0], internal...)
+	w.row = max(w.row, len(internal)+len(row))
 	if w.table.BytesLen() >= TableBytes {
 		return w.finish()
 	}
@@ -96,7 +99,9 @@ func (w *runWriter) begin() error {
 
 // finish ends the table.
 func (w *runWriter) finish() error {
+	rows := w.table.BytesLen() // but for the last block
 	err := errors.Join(w.table.Close(), w.buf.Flush())
+	w.out.width = max(w.out.width, w.table.BytesLen()-rows+max(w.row, w.options.GetBlockSize()))
 	t := &w.out.tables[len(w.out.tables)-1]
 	t.size, t.first, t.last = int64(w.table.BytesLen()), w.first, bytes.Clone(w.last)
 	if err = errors.Join(err, w.close()); err != nil {
