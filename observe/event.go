@@ -17,9 +17,11 @@ type Place struct {
 // Restore speaks of a table partition that is brought current.
 type Restore struct {
 	Place
-	// Plan is what is done and why; Outcome how far it has come.
+	// Plan is what is done and why; Outcome how far it has come, counted since the partition was opened.
 	Plan    state.Plan
 	Outcome state.Outcome
+	// Progress is the same as Stats tells it: since the plan was made, with the rate of the last seconds.
+	Progress RestoreStats
 }
 
 // Reset speaks of a log that is not what was read before.
@@ -132,7 +134,7 @@ type HashMismatch struct {
 	Hash    string
 }
 
-// StaleRead speaks of reads answered from a table that is being rebuilt or is not current. It is told with the first such
+// StaleRead speaks of reads answered from a table that is being restored, rebuilt, or not current. It is told with the first such
 // read of a partition, and again only when the table has been current in between.
 type StaleRead struct {
 	Place

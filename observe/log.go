@@ -14,7 +14,7 @@ import (
 // has come is written every few seconds at most, and records of one partition that do not end the run once a second. A
 // Processor and a View have one of their own.
 func Log(logger *slog.Logger) Observer {
-	l := &logObserver{log: logger, told: map[Place]told{}, failed: map[Place]failed{}}
+	l := &logObserver{log: logger, told: map[Place]time.Duration{}, failed: map[Place]failed{}}
 	return Observer{
 		RestorePlanned:  l.restorePlanned,
 		RestoreProgress: l.restoreProgress,
@@ -36,7 +36,7 @@ type logObserver struct {
 	log *slog.Logger
 
 	mu   sync.Mutex
-	told map[Place]told // the restores under way
+	told map[Place]time.Duration // the restores under way, and how long each had taken when it was written of last
 
 	failed map[Place]failed // inputs with records that cannot be handled
 }
@@ -45,13 +45,6 @@ type logObserver struct {
 type failed struct {
 	at     time.Time
 	untold int
-}
-
-// told is where a restore stood when it was written of last. A plan does not say when it was made: took is negative until
-// the answer after it.
-type told struct {
-	position int64
-	took     time.Duration
 }
 
 func (l *logObserver) write(level slog.Level, text string, args ...any) {
@@ -65,10 +58,10 @@ func (l *logObserver) at(p Place, level slog.Level, text string, args ...any) {
 
 func (l *logObserver) restorePlanned(r Restore) {
 	l.mu.Lock()
-	l.told[r.Place] = told{took: -1}
+	l.told[r.Place] = 0
 	l.mu.Unlock()
 	l.at(r.Place, slog.LevelInfo, "restore planned", "decision", r.Plan.Decision.String(), "cause", r.Plan.Cause,
-		"position", r.Plan.Position, "end", r.Plan.End)
+		"position", r.Plan.Position, "end", r.Plan.End, "left", r.Plan.End-r.Plan.Position)
 }
 
 // progressEvery is the least time between two lines of one restore.
@@ -76,22 +69,20 @@ const progressEvery = 5 * time.Second
 
 // restoreProgress is told of every answer, and by a follower also after its restore: such an answer is no line.
 func (l *logObserver) restoreProgress(r Restore) {
-	now := told{position: r.Outcome.Position, took: r.Outcome.Took}
+	p := r.Progress
 	l.mu.Lock()
 	last, under := l.told[r.Place]
-	due := under && last.took >= 0 && now.took-last.took >= progressEvery
-	if due || under && last.took < 0 {
-		l.told[r.Place] = now
+	due := under && p.Took-last >= progressEvery
+	if due {
+		l.told[r.Place] = p.Took
 	}
 	l.mu.Unlock()
 	if !due {
 		return
 	}
-	rate := float64(now.position-last.position) / (now.took - last.took).Seconds()
-	args := []any{"position", r.Outcome.Position, "end", r.Outcome.End, "rate", fmt.Sprintf("%.0f offsets/s", rate)}
-	if rate > 0 {
-		left := time.Duration(float64(r.Outcome.End-r.Outcome.Position) / rate * float64(time.Second))
-		args = append(args, "remaining", left.Round(time.Second))
+	args := []any{"position", p.Position, "end", p.End, "left", p.End - p.Position, "rate", fmt.Sprintf("%.0f offsets/s", p.Rate)}
+	if left, known := p.Remaining(); known {
+		args = append(args, "remaining", left)
 	}
 	l.at(r.Place, slog.LevelInfo, "restore goes on", args...)
 }
@@ -100,7 +91,8 @@ func (l *logObserver) restoreDone(r Restore) {
 	l.mu.Lock()
 	delete(l.told, r.Place)
 	l.mu.Unlock()
-	l.at(r.Place, slog.LevelInfo, "table is current", "position", r.Outcome.Position, "applied", r.Outcome.Records, "took", r.Outcome.Took)
+	l.at(r.Place, slog.LevelInfo, "table is current", "decision", r.Plan.Decision.String(),
+		"position", r.Outcome.Position, "applied", r.Progress.Records, "took", r.Progress.Took)
 	if r.Outcome.Unproven {
 		l.at(r.Place, slog.LevelWarn, "tombstones unproven: the rebuild took longer than delete.retention.ms and met holes; a deleted key may be served")
 	}
@@ -205,7 +197,7 @@ func (l *logObserver) hashMismatch(m HashMismatch) {
 }
 
 func (l *logObserver) staleRead(s StaleRead) {
-	l.at(s.Place, slog.LevelWarn, "reads are answered from before a reset", "cause", s.Cause)
+	l.at(s.Place, slog.LevelWarn, "reads are answered from before", "cause", s.Cause)
 }
 
 // shown is a key as a line has it: keys are any bytes, of any length.

@@ -36,7 +36,9 @@ func TestLog_EveryEventIsALine(t *testing.T) {
 	no := errors.New("no")
 	lines := logged(func(o observe.Observer) {
 		o.RestorePlanned(observe.Restore{Place: at, Plan: state.Plan{Decision: state.Resume, Cause: "young", Position: 5, End: 9}})
-		o.RestoreDone(observe.Restore{Place: at, Outcome: state.Outcome{Position: 9, Records: 4, Took: time.Second, Unproven: true, NullKeys: 2}})
+		o.RestoreDone(observe.Restore{Place: at, Plan: state.Plan{Decision: state.Resume},
+			Outcome:  state.Outcome{Position: 9, Records: 40, Took: time.Hour, Unproven: true, NullKeys: 2},
+			Progress: observe.RestoreStats{Records: 4, Took: time.Second}})
 		o.Reset(observe.Reset{Place: at, Cause: no})
 		o.Reset(observe.Reset{Place: at, Cause: no, From: 3, To: 8})
 		o.Swept(observe.Swept{Place: at, Rows: 7})
@@ -53,8 +55,8 @@ func TestLog_EveryEventIsALine(t *testing.T) {
 	})
 	const place = "group=clicker topic=counts partition=3 "
 	require.Equal(t, []string{
-		`level=INFO msg="restore planned" ` + place + `decision=resume cause=young position=5 end=9`,
-		`level=INFO msg="table is current" ` + place + `position=9 applied=4 took=1s`,
+		`level=INFO msg="restore planned" ` + place + `decision=resume cause=young position=5 end=9 left=4`,
+		`level=INFO msg="table is current" ` + place + `decision=resume position=9 applied=4 took=1s`,
 		`level=WARN msg="tombstones unproven: the rebuild took longer than delete.retention.ms and met holes; a deleted key may be served" ` + strings.TrimSpace(place),
 		`level=WARN msg="records with a null key skipped in the table's topic" ` + place + `records=2`,
 		`level=WARN msg="the log is not what was read before" ` + place + `error=no`,
@@ -69,7 +71,7 @@ func TestLog_EveryEventIsALine(t *testing.T) {
 		`level=ERROR msg="record cannot be handled" ` + place + `offset=8 key="\"k\"" action=fail attempt=1 kind=panic cause=no`,
 		`level=WARN msg="record cannot be handled" ` + place + `offset=0 key="\"\"" action=retry attempt=2 kind=decode cause=no`,
 		`level=WARN msg="a producer hashes keys otherwise: rows of one key may be kept by several tasks, or not be found" ` + place + `offset=8 key="\"k\"" belongs=1 hash=murmur2`,
-		`level=WARN msg="reads are answered from before a reset" ` + place + `cause="made again"`,
+		`level=WARN msg="reads are answered from before" ` + place + `cause="made again"`,
 	}, lines)
 }
 
@@ -90,30 +92,31 @@ func TestLog_Rebalance(t *testing.T) {
 		logged(func(o observe.Observer) { o.Rebalance(observe.Rebalance{Group: "g", Kind: observe.Left, Cause: no}) }))
 }
 
-// A long restore is a line every five seconds, with the rate since the last one; answers of a follower are none.
+// A long restore is a line every five seconds; answers of a follower are none.
 func TestLog_RestoreProgressIsSeldom(t *testing.T) {
-	after := func(seconds float64, position int64) observe.Restore {
-		took := time.Duration(seconds * float64(time.Second))
-		return observe.Restore{Place: at, Outcome: state.Outcome{Position: position, End: 10_000, Took: took}}
+	after := func(seconds, position int64, rate float64) observe.Restore {
+		return observe.Restore{Place: at, Progress: observe.RestoreStats{Position: position, End: 10_000, Rate: rate,
+			Took: time.Duration(seconds) * time.Second}}
 	}
 	lines := logged(func(o observe.Observer) {
 		o.RestorePlanned(observe.Restore{Place: at, Plan: state.Plan{Decision: state.Rebuild, End: 10_000}})
 		for i := range int64(12) { // an answer a second, 100 offsets each
-			o.RestoreProgress(after(float64(3600+i), 100*i))
+			o.RestoreProgress(after(i, 100*i, 100))
 		}
-		for i := range int64(6) { // it gets stuck
-			o.RestoreProgress(after(float64(3612+i), 1100))
+		for i := range int64(9) { // it gets stuck
+			o.RestoreProgress(after(12+i, 1100, 0))
 		}
-		o.RestoreDone(after(3700, 10_000))
-		o.RestoreProgress(after(9000, 10_000))
+		o.RestoreDone(after(3700, 10_000, 3))
+		o.RestoreProgress(after(9000, 10_000, 3))
 	})
 	const line = `level=INFO msg="restore goes on" group=clicker topic=counts partition=3 `
 	require.Equal(t, []string{
-		line + `position=500 end=10000 rate="100 offsets/s" remaining=1m35s`,
-		line + `position=1000 end=10000 rate="100 offsets/s" remaining=1m30s`,
-		line + `position=1100 end=10000 rate="20 offsets/s" remaining=7m25s`,
-	}, lines[1:4])
-	require.Len(t, lines, 5)
+		line + `position=500 end=10000 left=9500 rate="100 offsets/s" remaining=1m35s`,
+		line + `position=1000 end=10000 left=9000 rate="100 offsets/s" remaining=1m30s`,
+		line + `position=1100 end=10000 left=8900 rate="0 offsets/s"`,
+		line + `position=1100 end=10000 left=8900 rate="0 offsets/s"`,
+	}, lines[1:5])
+	require.Len(t, lines, 6)
 }
 
 // An input whose records all fail is a line a second, which says how many others there were; what ends the run is always a line.

@@ -16,7 +16,7 @@ func current(topic string) observe.TableStats {
 
 func TestStats_Unready(t *testing.T) {
 	restoring := current("counts")
-	restoring.Restore = observe.RestoreStats{Decision: "resume", Cause: "young", From: 1000, Position: 1400, End: 2000, Took: 2 * time.Second}
+	restoring.Restore = observe.RestoreStats{Decision: "resume", Cause: "young", From: 1000, Position: 1400, End: 2000, Rate: 200, Took: 2 * time.Second}
 	rebuilding := current("counts")
 	rebuilding.Stale, rebuilding.Cause = true, "made again"
 	rebuilding.Restore = observe.RestoreStats{Decision: "rebuild", Cause: "made again", Position: 0, End: 50, Took: time.Second}

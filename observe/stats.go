@@ -23,7 +23,8 @@ const (
 	StateNew = "new"
 	// StateStarting: a broker and the topics are looked for.
 	StateStarting = "starting"
-	// StateJoining: a Processor is in no generation of its group: it has not joined yet, or has lost its place.
+	// StateJoining: a Processor is in no generation of its group: it has not joined yet, was not given tasks yet, or has lost
+	// its place.
 	StateJoining = "joining"
 	// StateRunning: see the tasks for what they do.
 	StateRunning = "running"
@@ -169,55 +170,6 @@ type MemoryStats struct {
 // InUse is the sum of it.
 func (m MemoryStats) InUse() int64 {
 	return m.Fixed + m.Stores + m.Blocks + m.Rows + m.Layers + m.Rebuilds + m.Fetched + m.Producing
-}
-
-// RestoreStats is how far a restore has come.
-type RestoreStats struct {
-	// Decision is the plan's, Cause its reason; "" before there is one.
-	Decision, Cause string
-	// From is where reading began, Position where it is, End where it is to go.
-	From, Position, End int64
-	// Records were applied, Bytes are their keys and values.
-	Records, Bytes int64
-	// Took is the time since the plan was made, or until it was carried out, which Done tells.
-	Took time.Duration
-	Done bool
-}
-
-// Fraction is the part of the offsets that was read, from 0 to 1.
-func (r RestoreStats) Fraction() float64 {
-	if r.Done || r.Decision != "" && r.End <= r.From {
-		return 1
-	}
-	if r.End <= r.From {
-		return 0
-	}
-	return min(1, float64(r.Position-r.From)/float64(r.End-r.From))
-}
-
-// Rate is the number of records applied in a second.
-func (r RestoreStats) Rate() float64 { return perSecond(r.Records, r.Took) }
-
-// Remaining is the time that the offsets not read yet will take at the pace so far; false while there is none.
-func (r RestoreStats) Remaining() (time.Duration, bool) {
-	return remaining(r.End-r.Position, perSecond(r.Position-r.From, r.Took))
-}
-
-func perSecond(n int64, d time.Duration) float64 {
-	if d <= 0 {
-		return 0
-	}
-	return float64(n) / d.Seconds()
-}
-
-func remaining(offsets int64, rate float64) (time.Duration, bool) {
-	if offsets <= 0 {
-		return 0, true
-	}
-	if rate <= 0 {
-		return 0, false
-	}
-	return time.Duration(float64(offsets) / rate * float64(time.Second)).Round(time.Second), true
 }
 
 // Lag sums what is left to read: of a Processor the lags of the inputs of this process's tasks, of a View those of the

@@ -5,11 +5,13 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 
 	"github.com/tarnstream/tarn/internal/scope"
 	worker "github.com/tarnstream/tarn/internal/task"
 	"github.com/tarnstream/tarn/observe"
+	"github.com/tarnstream/tarn/policy"
 	"github.com/tarnstream/tarn/state"
 )
 
@@ -33,16 +35,11 @@ type follower struct {
 
 	store state.Store // set before ready is closed
 	ready chan struct{}
-	done  chan struct{} // closed when the store is
-	err   error         // what ended it unasked; set before done is closed
-	stale atomic.Pointer[episode]
+	done  chan struct{}        // closed when the store is
+	err   error                // what ended it unasked; set before done is closed
+	part  atomic.Pointer[part] // what the store is worth; nil before it is open
+	stale atomic.Bool          // the part is in doubt, and has been current; here for a look that costs nothing
 	meter *tableMeter
-}
-
-// episode is one time of being stale.
-type episode struct {
-	cause string
-	told  atomic.Bool // that it was read
 }
 
 // newFollower is for a partition of one of the group's Reads.
@@ -80,8 +77,8 @@ func (f *follower) run(ctx context.Context) error {
 	if err := slot.take(ctx); err != nil {
 		return nil
 	}
-	o := f.env.conf.restoreOptions(f.at)
-	o.Observer = f.meter.observer().Tee(doubts(f.doubt)).Tee(o.Observer).Tee(f.relief(slot.end))
+	o := f.env.conf.restoreOptions(f.at, f.meter)
+	o.Observer = doubts(f.doubt).Tee(o.Observer).Tee(f.relief(slot.end))
 	o = f.env.budget.restoring(o, slot.release)
 	store, err := f.env.budget.open(f.env.dir.StoreDir(f.at.Topic, f.at.Partition), state.Options{Logger: f.log, Observer: o.Observer, FS: f.env.conf.fs})
 	if err != nil {
@@ -93,19 +90,21 @@ func (f *follower) run(ctx context.Context) error {
 		}
 	}()
 	f.store = store
+	p := newPart(f.at, store, f.env.conf.observe.StaleRead)
+	f.part.Store(p)
 	cursor := f.env.reader.Open(f.at.Topic, f.at.Partition, nil)
 	defer cursor.Close()
 	f.meter.watch(store, cursor)
-	slot.Log = &checkedLog{cursor, f.check}
+	slot.Log = &listened{Log: &checkedLog{cursor, f.check}, part: p}
 	return state.Follow(ctx, store, slot, o)
 }
 
 // doubt notes that the follower becomes stale.
 func (f *follower) doubt(cause string) {
-	if !isClosed(f.ready) || f.stale.Load() != nil {
+	f.part.Load().setDoubt(cause)
+	if !isClosed(f.ready) || f.stale.Swap(true) {
 		return
 	}
-	f.stale.Store(&episode{cause: cause})
 	if f.holds() {
 		f.log.Warn("records wait until the joined table is current again", "cause", cause)
 	}
@@ -127,8 +126,8 @@ func doubts(tell func(cause string)) state.Observer {
 // relief notes that it is current; first is called when it is so for the first time.
 func (f *follower) relief(first func()) state.Observer {
 	return state.Observer{Ready: func(out state.Outcome) {
-		f.stale.Store(nil)
-		if !isClosed(f.ready) {
+		f.stale.Store(false)
+		if f.part.Load().ready() {
 			f.env.count.restored.Add(out.Records)
 			close(f.ready)
 			first()
@@ -160,7 +159,7 @@ func (f *follower) current(ctx context.Context) error {
 
 // holds tells that no record may be handled now.
 func (f *follower) holds() bool {
-	return !f.read.Lookup && !f.read.AllowStale && f.stale.Load() != nil
+	return !f.read.Lookup && !f.read.AllowStale && f.stale.Load()
 }
 
 // Get implements scope.ReadBacking.
@@ -176,17 +175,34 @@ func (f *follower) Range() scope.Rows {
 	return &storeRows{it: f.store.Range(nil, nil)}
 }
 
-// note reports the first read of an episode.
+// note reports the first read while it is stale.
 func (f *follower) note() {
-	if s := f.stale.Load(); s != nil && !s.told.Swap(true) {
-		observe.Tell(f.env.conf.observe.StaleRead, observe.StaleRead{Place: f.at, Cause: s.cause})
+	if f.stale.Load() {
+		f.part.Load().staleRead()
 	}
 }
 
+// answer reads a row for who is outside the tasks. Once the table has been current it is answered like a task's read: from
+// before a reset, if need be.
+func (f *follower) answer(key string, reads []policy.Read) ([]byte, bool, error) {
+	p := f.part.Load()
+	if p == nil {
+		return nil, false, ErrNotReady
+	}
+	if isClosed(f.ready) {
+		reads = append(slices.Clip(reads), policy.AllowStale(nil))
+	}
+	row, ok, err := p.get(bytesOf(key), reads)
+	return row.Value, ok, err
+}
+
+// isCurrent tells whether it shows the log as it is.
+func (f *follower) isCurrent() bool { return isClosed(f.ready) && !f.stale.Load() }
+
 func (f *follower) stats() observe.TableStats {
 	s := f.meter.stats()
-	if e := f.stale.Load(); e != nil {
-		s.Stale, s.Cause = true, e.cause
+	if p := f.part.Load(); p != nil {
+		s.Cause, s.Stale = p.stale()
 	}
 	return s
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/tarnstream/tarn/codec"
 	"github.com/tarnstream/tarn/internal/scope"
+	"github.com/tarnstream/tarn/policy"
 	"github.com/tarnstream/tarn/state"
 	"github.com/tarnstream/tarn/topology"
 )
@@ -33,11 +34,14 @@ type tableOf[T any] interface {
 }
 
 // Get reads a row of a table that p's group keeps, joins or looks up, as it is committed in Kafka. ok is false for an
-// absent key. Of a table that is being rebuilt after a reset it gives what was there before, see Observer.StaleRead.
-// Errors: ErrNotReady while the partition is being restored or given away, *NotLocalError for a partition of another process (a table
+// absent key. While the key's partition is restored there is no answer, unless the read allows a stale one: then it is the
+// row from before, of a rebuild that of the old generation, with its age. Of a joined or looked-up table that is rebuilt
+// after a reset it is the row from before in any case, see Observer.StaleRead; policy.MaxAge bounds its age.
+// Errors: ErrNotReady while the partition is restored, has nothing from before, or is given away; it is inside of a
+// *policy.StaleError where the read would only have to allow it. *NotLocalError for a partition of another process (a table
 // that is looked up has none), the codec's own, or trouble with the disk.
-func Get[T any](p *Processor, table tableOf[T], key string) (value T, ok bool, err error) {
-	data, ok, err := p.row(table.Spec(), key)
+func Get[T any](p *Processor, table tableOf[T], key string, reads ...policy.Read) (value T, ok bool, err error) {
+	data, ok, err := p.row(table.Spec(), key, reads)
 	if errors.Is(err, state.ErrClosed) { // between the look at its task and the read the partition went
 		err = ErrNotReady
 	}
@@ -49,31 +53,74 @@ func Get[T any](p *Processor, table tableOf[T], key string) (value T, ok bool, e
 }
 
 // row reads from whatever has the key's partition now.
-func (p *Processor) row(topic scope.Topic, key string) ([]byte, bool, error) {
-	g, ts := p.group.Description(), p.tasks()
-	kept := slices.IndexFunc(g.Tables, func(t scope.Table) bool { return t.Handle == topic.Handle })
-	read := slices.IndexFunc(g.Reads, func(r scope.Read) bool { return r.Handle == topic.Handle })
-	switch {
-	case kept < 0 && read < 0:
-		return nil, false, fmt.Errorf("processor: group %s neither keeps nor reads table %s", g.Name, topic.Name)
-	case ts == nil:
+func (p *Processor) row(topic scope.Topic, key string, reads []policy.Read) ([]byte, bool, error) {
+	at, err := p.find(topic)
+	if err != nil {
+		return nil, false, err
+	}
+	ts := p.tasks()
+	if ts == nil {
 		return nil, false, ErrNotReady
-	case read >= 0 && g.Reads[read].Lookup:
-		l := ts.env.lookups.of(&g.Reads[read])
-		if !l.isCurrent() {
-			return nil, false, ErrNotReady
-		}
-		return l.Get(bytesOf(key))
+	}
+	if at.lookup {
+		l := ts.env.lookups.of(at.read)
+		return l.partitions[topic.Hash.Partition(bytesOf(key), int32(len(l.partitions)))].answer(key, reads)
 	}
 	partition := topic.Hash.Partition(bytesOf(key), ts.env.taskCount)
 	t := ts.get(partition)
-	switch {
-	case t == nil:
+	if t == nil {
 		return nil, false, &NotLocalError{Table: topic.Name, Key: key, Partition: partition}
-	case t.state.Load() != taskRunning:
-		return nil, false, ErrNotReady
-	case kept >= 0:
-		return t.cells[kept].read(key, false)
 	}
-	return t.reads[read].Get(bytesOf(key))
+	table := t.outside(at)
+	if table == nil {
+		return nil, false, ErrNotReady
+	}
+	return table.answer(key, reads)
+}
+
+// role is what a group does with a table.
+type role struct {
+	kept   int         // its number among the tables that the group keeps, negative: it does not
+	read   *scope.Read // nil: it is not only read
+	joined int         // its number among the joined tables
+	lookup bool
+}
+
+// find gives the role of a table in the group.
+func (p *Processor) find(topic scope.Topic) (role, error) {
+	g := p.group.Description()
+	if kept := slices.IndexFunc(g.Tables, func(t scope.Table) bool { return t.Handle == topic.Handle }); kept >= 0 {
+		return role{kept: kept}, nil
+	}
+	r := role{kept: -1}
+	for i := range g.Reads {
+		switch read := &g.Reads[i]; {
+		case read.Handle == topic.Handle:
+			r.read, r.lookup = read, read.Lookup
+			return r, nil
+		case !read.Lookup:
+			r.joined++
+		}
+	}
+	return r, fmt.Errorf("processor: group %s neither keeps nor reads table %s", g.Name, topic.Name)
+}
+
+// outsideTable is a table partition of a task for who is outside of it.
+type outsideTable interface {
+	answer(key string, reads []policy.Read) ([]byte, bool, error)
+	isCurrent() bool
+}
+
+// outside gives a table of the task as long as there is something to be read.
+func (t *task) outside(at role) outsideTable {
+	if t.state.Load() == taskClosing {
+		return nil
+	}
+	if at.kept >= 0 {
+		return &t.kept[at.kept]
+	}
+	if joins := t.meter.joins.Load(); joins != nil {
+		return (*joins)[at.joined]
+	}
+	return nil
 }

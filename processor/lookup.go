@@ -2,6 +2,7 @@ package processor
 
 import (
 	"context"
+	"slices"
 
 	"github.com/tarnstream/tarn/internal/scope"
 	worker "github.com/tarnstream/tarn/internal/task"
@@ -67,20 +68,21 @@ func (ls lookups) current(ctx context.Context) error {
 // areCurrent tells whether all of them have been.
 func (ls lookups) areCurrent() bool {
 	for _, l := range ls {
-		if !l.isCurrent() {
+		if !l.wasCurrent() {
 			return false
 		}
 	}
 	return true
 }
 
+// wasCurrent tells whether all of its partitions have been.
+func (l *lookup) wasCurrent() bool {
+	return !slices.ContainsFunc(l.partitions, func(f *follower) bool { return !isClosed(f.ready) })
+}
+
+// isCurrent tells whether all of its partitions show their logs as they are.
 func (l *lookup) isCurrent() bool {
-	for _, f := range l.partitions {
-		if !isClosed(f.ready) {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(l.partitions, func(f *follower) bool { return !f.isCurrent() })
 }
 
 func (ls lookups) stats() (all []observe.TableStats) {

@@ -128,11 +128,7 @@ func (t *task) stats() observe.TaskStats {
 		o := &t.meter.outputs[i]
 		s.Outputs = append(s.Outputs, observe.OutputStats{Topic: o.topic, Records: o.records.Load(), Bytes: o.bytes.Load()})
 	}
-	if joins := t.meter.joins.Load(); joins != nil {
-		for _, f := range *joins {
-			s.Tables = append(s.Tables, f.stats())
-		}
-	}
+	s.Tables = append(s.Tables, t.joinStats()...)
 	if now < taskRunning {
 		return s
 	}
@@ -143,6 +139,22 @@ func (t *task) stats() observe.TaskStats {
 		s.Held = t.held()
 	}
 	return s
+}
+
+// joinStats is of the joined tables, also before they are followed: somebody may wait for them.
+func (t *task) joinStats() (all []observe.TableStats) {
+	if joins := t.meter.joins.Load(); joins != nil {
+		for _, f := range *joins {
+			all = append(all, f.stats())
+		}
+		return all
+	}
+	for i := range t.env.group.Reads {
+		if read := &t.env.group.Reads[i]; !read.Lookup {
+			all = append(all, newTableMeter(observe.RoleJoined, t.env.place(read.Name, t.partition)).stats())
+		}
+	}
+	return all
 }
 
 // held tells why the running task handles no record.
@@ -195,6 +207,7 @@ type tableMeter struct {
 	cell    *cell         // nil until it is restored, and of a table that is followed
 	cursor  *kafka.Cursor // of a table that is followed
 	restore observe.RestoreStats
+	pace    pace
 	out     state.Outcome // the newest
 	base    state.Outcome // when the plan was made
 	planned time.Time
@@ -226,6 +239,7 @@ func (m *tableMeter) observer() state.Observer {
 			m.mu.Lock()
 			defer m.mu.Unlock()
 			m.base, m.planned = m.out, time.Now()
+			m.pace.begin(m.planned, p.Position)
 			m.restore = observe.RestoreStats{Decision: p.Decision.String(), Cause: p.Cause, From: p.Position, Position: p.Position, End: p.End}
 		},
 		Progress: func(out state.Outcome) { m.heard(out, false) },
@@ -238,10 +252,28 @@ func (m *tableMeter) heard(out state.Outcome, done bool) {
 	defer m.mu.Unlock()
 	m.out, m.current = out, m.current || done
 	if r := &m.restore; !r.Done {
-		r.Position, r.End, r.Done = out.Position, out.End, done
+		now := time.Now()
+		r.Position, r.End, r.Done, r.Took = out.Position, out.End, done, now.Sub(m.planned)
 		r.Records, r.Bytes = out.Records-m.base.Records, out.Bytes-m.base.Bytes
-		r.Took = time.Since(m.planned)
+		r.Rate = perSecond(r.Position-r.From, r.Took)
+		m.pace.moved(now, out.Position)
 	}
+}
+
+// progress is how far the restore has come by now.
+func (m *tableMeter) progress() observe.RestoreStats {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.restoring()
+}
+
+// restoring is progress for who holds the mutex.
+func (m *tableMeter) restoring() observe.RestoreStats {
+	r := m.restore
+	if now := time.Now(); !r.Done && r.Decision != "" {
+		r.Took, r.Rate = now.Sub(m.planned), m.pace.rate(now)
+	}
+	return r
 }
 
 // state is that of a task which does nothing but follow the table.
@@ -266,15 +298,13 @@ func (m *tableMeter) applied() int64 {
 
 func (m *tableMeter) stats() observe.TableStats {
 	m.mu.Lock()
-	s := observe.TableStats{Topic: m.topic, Partition: m.partition, Role: m.role, Restore: m.restore,
+	s := observe.TableStats{Topic: m.topic, Partition: m.partition, Role: m.role, Restore: m.restoring(),
 		Position: observe.Unknown, End: observe.Unknown, Lag: observe.Unknown, Flushed: observe.Unknown}
 	store, c, cursor := m.store, m.cell, m.cursor
 	if m.restore.Decision != "" {
 		s.Position, s.End = m.restore.Position, m.restore.End
 		if m.restore.Done {
 			s.Position, s.End = m.out.Position, m.out.End
-		} else {
-			s.Restore.Took = time.Since(m.planned)
 		}
 	}
 	m.mu.Unlock()

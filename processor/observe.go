@@ -24,33 +24,40 @@ func (c *config) watched() observe.Observer {
 	return all
 }
 
-// restoreOptions makes a restore tell the observer what it does.
-func (c *config) restoreOptions(at observe.Place) state.RestoreOptions {
+// restoreOptions makes a restore tell m what it does, and then the observer, with what m makes of it.
+func (c *config) restoreOptions(at observe.Place, m *tableMeter) state.RestoreOptions {
 	return state.RestoreOptions{Topic: at.Topic, Partition: at.Partition, HangDeadline: hangDeadline,
-		Observer: restoreObserver(at, c.observe)}
+		Observer: m.observer().Tee(restoreObserver(at, c.observe, m))}
 }
 
 // hangDeadline leaves room for a transaction of another producer with Kafka's default time-out (60 s) and the broker's
 // scan for timed out ones (10 s).
 const hangDeadline = 2 * time.Minute
 
-// restoreObserver tells o what a restore at a place tells.
-func restoreObserver(at observe.Place, o observe.Observer) state.Observer {
+// restoreObserver tells o what a restore at a place tells, of which m has heard.
+func restoreObserver(at observe.Place, o observe.Observer, m *tableMeter) state.Observer {
 	restore := func(tell func(observe.Restore)) func(state.Outcome) {
 		return func(out state.Outcome) {
-			observe.Tell(tell, observe.Restore{Place: at, Plan: out.Plan, Outcome: out})
+			observe.Tell(tell, observe.Restore{Place: at, Plan: out.Plan, Outcome: out, Progress: m.progress()})
 		}
 	}
 	return state.Observer{
-		Planned:  func(p state.Plan) { observe.Tell(o.RestorePlanned, observe.Restore{Place: at, Plan: p}) },
-		Progress: restore(o.RestoreProgress),
-		Reset:    func(err error) { observe.Tell(o.Reset, observe.Reset{Place: at, Cause: err}) },
-		Swept:    func(rows int) { observe.Tell(o.Swept, observe.Swept{Place: at, Rows: rows}) },
-		Ready:    restore(o.RestoreDone),
-		Quarantined: func(path string, cause error) {
-			observe.Tell(o.Quarantined, observe.Quarantined{Place: at, Path: path, Cause: cause})
+		Planned: func(p state.Plan) {
+			observe.Tell(o.RestorePlanned, observe.Restore{Place: at, Plan: p, Progress: m.progress()})
 		},
+		Progress:    restore(o.RestoreProgress),
+		Reset:       func(err error) { observe.Tell(o.Reset, observe.Reset{Place: at, Cause: err}) },
+		Swept:       func(rows int) { observe.Tell(o.Swept, observe.Swept{Place: at, Rows: rows}) },
+		Ready:       restore(o.RestoreDone),
+		Quarantined: quarantineObserver(at, o).Quarantined,
 	}
+}
+
+// quarantineObserver tells o what is set aside at a place when a store is opened.
+func quarantineObserver(at observe.Place, o observe.Observer) state.Observer {
+	return state.Observer{Quarantined: func(path string, cause error) {
+		observe.Tell(o.Quarantined, observe.Quarantined{Place: at, Path: path, Cause: cause})
+	}}
 }
 
 // rebalanceOf is an event of the membership in the words of package observe.

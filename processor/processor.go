@@ -222,7 +222,7 @@ func (p *Processor) Stats() observe.Stats {
 	if ts == nil {
 		return s
 	}
-	if _, in := ts.env.member.Current(); !in {
+	if !ts.areGiven() {
 		s.State = observe.StateJoining
 	}
 	s.Memory = ts.env.budget.stats(ts.env.reader)

@@ -58,6 +58,7 @@ type task struct {
 	wake      chan struct{}
 
 	frame  *scope.Frame
+	kept   []keptTable // as readers outside see them, in the group's order
 	cells  []*cell
 	joins  []*follower         // of the joined tables
 	reads  []scope.ReadBacking // joined and looked-up tables, in the group's order
@@ -84,7 +85,8 @@ var taskStates = [...]string{observe.TaskWaiting, observe.TaskRestoring, observe
 
 func newTask(env *environment, partition int32) *task {
 	t := &task{partition: partition, env: env, account: &account{ledger: &env.budget.ledger}, log: env.log.With("task", partition), wake: make(chan struct{}, 1),
-		ended: make(chan struct{}), gone: make(chan struct{}), closed: make(chan struct{}), meter: newMeter(env, partition)}
+		ended: make(chan struct{}), gone: make(chan struct{}), closed: make(chan struct{}), meter: newMeter(env, partition),
+		kept: make([]keptTable, len(env.group.Tables))}
 	t.lease, t.endLease = context.WithCancelCause(context.Background())
 	t.stopped, t.halt = context.WithCancelCause(context.Background())
 	return t

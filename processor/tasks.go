@@ -75,6 +75,14 @@ func (ts *tasks) joined() {
 	ts.ran()
 }
 
+// areGiven tells whether the process is in its group and has been given its tasks, be it none.
+func (ts *tasks) areGiven() bool {
+	_, in := ts.env.member.Current()
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	return in && ts.assigned
+}
+
 // onEvent passes on what the membership tells, and hears of a generation in which this process has no task.
 func (ts *tasks) onEvent(e kafka.MemberEvent) {
 	observe.Tell(ts.env.conf.observe.Rebalance, rebalanceOf(ts.env.group.Name, e))

@@ -89,6 +89,9 @@ func newEnv(t *testing.T, names ...string) *environment {
 func runningTask(env *environment, p int32, cells ...*cell) *task {
 	t := newTask(env, p)
 	t.cells = cells
+	for i, c := range cells {
+		t.kept[i].restored(c)
+	}
 	t.state.Store(taskRunning)
 	env.tasks.live[p] = t
 	env.tasks.last[p], env.tasks.open[t] = t, true

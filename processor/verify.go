@@ -100,7 +100,7 @@ func (v *View[T]) Verify(ctx context.Context) ([]observe.Audit, error) {
 	defer cancel()
 	var all []observe.Audit
 	for _, p := range *parts {
-		all = append(all, verifyStore(running, p.store, v.reader, v.place(p.number)))
+		all = append(all, verifyStore(running, p.store, v.reader, p.at))
 	}
 	return all, context.Cause(ctx)
 }

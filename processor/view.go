@@ -140,9 +140,9 @@ func (v *View[T]) open(ctx context.Context, dir *state.GroupDir, topic kafka.Top
 		g.Go(fmt.Sprintf("open partition %d", n), func(context.Context) error {
 			at := v.place(int32(n))
 			store, err := v.budget.open(dir.StoreDir(topic.Name, int32(n)),
-				state.Options{Logger: v.log.With("partition", n), Observer: v.conf.restoreOptions(at).Observer, FS: v.conf.fs})
+				state.Options{Logger: v.log.With("partition", n), Observer: quarantineObserver(at, v.conf.observe), FS: v.conf.fs})
 			if err == nil {
-				parts[n] = newPart(int32(n), store)
+				parts[n] = newPart(at, store, v.conf.observe.StaleRead)
 			}
 			return err
 		})
@@ -174,24 +174,24 @@ func (v *View[T]) follow(ctx context.Context, client *Client, parts []*part) err
 		return v.counted(client.kafka.WatchPartitions(ctx, countsEvery, map[string]int32{v.table.Name(): int32(len(parts))}))
 	})
 	for _, p := range parts {
-		g.Go(fmt.Sprintf("partition %d", p.number), func(ctx context.Context) error { return v.partition(ctx, client.kafka, p) })
+		g.Go(fmt.Sprintf("partition %d", p.at.Partition), func(ctx context.Context) error { return v.partition(ctx, client.kafka, p) })
 	}
 	return g.Wait()
 }
 
 // partition follows one.
 func (v *View[T]) partition(ctx context.Context, client *kafka.Client, p *part) error {
-	cursor := v.reader.Open(v.table.Name(), p.number, nil)
+	cursor := v.reader.Open(p.at.Topic, p.at.Partition, nil)
 	defer cursor.Close()
-	log := &listened{topic: v.table.Name(), Log: cursor.Counted(int32(len(*v.parts.Load()))), part: p}
+	log := &listened{Log: cursor.Counted(int32(len(*v.parts.Load()))), part: p}
 	if v.conf.awaitTopics {
 		log.await = func(ctx context.Context) error { return awaitTopics(ctx, client, v.log, v.table.Name()) }
 	}
-	m := v.meter.partition(p.number)
+	m := v.meter.partition(p.at.Partition)
 	m.watch(p.store, cursor)
-	o := v.budget.restoring(v.conf.restoreOptions(v.place(p.number)), func() {})
-	o.Changed = v.changed(p.number)
-	o.Observer = doubts(p.setDoubt).Tee(m.observer()).Tee(o.Observer).Tee(state.Observer{Ready: func(state.Outcome) {
+	o := v.budget.restoring(v.conf.restoreOptions(p.at, m), func() {})
+	o.Changed = v.changed(p.at.Partition)
+	o.Observer = doubts(p.setDoubt).Tee(o.Observer).Tee(state.Observer{Ready: func(state.Outcome) {
 		if p.ready() && v.behind.Add(-1) == 0 {
 			close(v.ready)
 		}
@@ -205,7 +205,7 @@ func (v *View[T]) close(parts []*part) {
 			continue
 		}
 		if err := p.store.Close(); err != nil {
-			v.log.Warn("store does not close cleanly", "partition", p.number, "error", err)
+			v.log.Warn("store does not close cleanly", "partition", p.at.Partition, "error", err)
 		}
 	}
 }
@@ -235,7 +235,7 @@ func (v *View[T]) Sync(ctx context.Context) error {
 		return context.Cause(ctx)
 	}
 	for _, p := range *v.parts.Load() {
-		cursor := v.reader.Open(v.table.Name(), p.number, nil)
+		cursor := v.reader.Open(p.at.Topic, p.at.Partition, nil)
 		b, err := cursor.Bounds(ctx)
 		cursor.Close()
 		if err == nil {
@@ -245,7 +245,7 @@ func (v *View[T]) Sync(ctx context.Context) error {
 			err = state.ErrClosed
 		}
 		if err != nil {
-			return fmt.Errorf("processor: view %s/%d: %w", v.table.Name(), p.number, err)
+			return fmt.Errorf("processor: view %s/%d: %w", p.at.Topic, p.at.Partition, err)
 		}
 	}
 	return nil

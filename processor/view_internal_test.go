@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tarnstream/tarn/internal/bubbletest"
+	"github.com/tarnstream/tarn/observe"
 	"github.com/tarnstream/tarn/state"
 )
 
@@ -20,7 +21,7 @@ func (whole) Stale() (string, bool)                { return "", false }
 // A rebuilt store shows the log a moment before reads are told that it is current: Sync is not over before that.
 func TestSync_WaitsUntilReadsAreTold(t *testing.T) {
 	bubbletest.Run(t, func(t *testing.T) {
-		p := newPart(0, whole{})
+		p := newPart(observe.Place{}, whole{}, nil)
 		p.ready()
 		p.setDoubt("the log was reset")
 		began := time.Now()

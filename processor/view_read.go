@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"iter"
 
-	"github.com/tarnstream/tarn/observe"
 	"github.com/tarnstream/tarn/policy"
 	"github.com/tarnstream/tarn/state"
 	"github.com/tarnstream/tarn/topology"
@@ -34,12 +33,7 @@ func (v *View[T]) row(key string, reads []policy.Read) (state.Row, bool, error) 
 		return state.Row{}, false, err
 	}
 	k := bytesOf(key)
-	p := parts[v.table.Spec().Hash.Partition(k, int32(len(parts)))]
-	s, whole := p.staleness()
-	if err := v.admit(p, s, whole, reads); err != nil {
-		return state.Row{}, false, err
-	}
-	return p.store.Get(k)
+	return parts[v.table.Spec().Hash.Partition(k, int32(len(parts)))].get(k, reads)
 }
 
 // all gives the partitions once there are any.
@@ -52,24 +46,6 @@ func (v *View[T]) all() ([]*part, error) {
 		return nil, ErrNotReady
 	}
 	return *parts, nil
-}
-
-// admit is the one place where a read is told how current its answer is, and refused.
-func (v *View[T]) admit(p *part, s policy.Staleness, whole bool, reads []policy.Read) error {
-	if !whole {
-		return ErrNotReady
-	}
-	if !s.Admit(reads...) {
-		e := &policy.StaleError{Table: v.table.Name(), Partition: p.number, Staleness: s}
-		if !p.isCurrent() {
-			e.Err = ErrNotReady
-		}
-		return e
-	}
-	if s.Cause != "" && p.firstStale() {
-		observe.Tell(v.conf.observe.StaleRead, observe.StaleRead{Place: v.place(p.number), Cause: s.Cause})
-	}
-	return nil
 }
 
 // Range goes over all rows in key order, each partition as it was when the loop began. A non-nil error is the last thing it
@@ -139,8 +115,8 @@ func (v *View[T]) rows(from, below []byte, reads []policy.Read) (state.Iterator,
 	}
 	var worst policy.Staleness
 	for _, p := range parts {
-		s, whole := p.staleness()
-		if err := v.admit(p, s, whole, reads); err != nil {
+		s, err := p.admit(reads)
+		if err != nil {
 			return nil, err
 		}
 		worst = worst.Worse(s)

@@ -6,15 +6,17 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tarnstream/tarn/observe"
 	"github.com/tarnstream/tarn/policy"
 	"github.com/tarnstream/tarn/state"
 )
 
-// part is one partition of a view: its store, and how current that is. One goroutine follows the log and notes what it
-// hears; any number read.
+// part is one partition of a table that a log is followed or restored into: its store, and how current that is. One goroutine
+// notes what it hears of the log; any number read.
 type part struct {
-	number int32
-	store  state.Store
+	at    observe.Place
+	store state.Store
+	tell  func(observe.StaleRead) // may be nil
 
 	mu      sync.Mutex // guards what follows
 	whole   bool       // the store has all that a log had once: there is something to answer from
@@ -26,8 +28,8 @@ type part struct {
 	told    bool // a stale read was, since the store was current last
 }
 
-func newPart(number int32, store state.Store) *part {
-	p := &part{number: number, store: store, end: state.UnknownOffset}
+func newPart(at observe.Place, store state.Store, tell func(observe.StaleRead)) *part {
+	p := &part{at: at, store: store, tell: tell, end: state.UnknownOffset}
 	if cp, ok := store.Checkpoint(); ok {
 		p.whole = true
 		if cp.KnownCurrent.Before(time.Now()) { // a time after our clock is no time (R44)
@@ -123,19 +125,49 @@ func (p *part) isCurrent() bool {
 	return p.current
 }
 
-// firstStale is true for the first read that is answered in spite of a cause, once until the store is current again.
-func (p *part) firstStale() bool {
+// staleRead is for a read that is answered in spite of a cause: the first of them is told, once until the store is current
+// again.
+func (p *part) staleRead() {
+	s, _ := p.staleness()
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	first := !p.told
-	p.told = true
-	return first
+	first := !p.told && s.Cause != ""
+	p.told = p.told || first
+	p.mu.Unlock()
+	if first {
+		observe.Tell(p.tell, observe.StaleRead{Place: p.at, Cause: s.Cause})
+	}
+}
+
+// admit is the one place where a read is told how current its answer is, and refused.
+func (p *part) admit(reads []policy.Read) (policy.Staleness, error) {
+	s, whole := p.staleness()
+	if !whole {
+		return s, ErrNotReady
+	}
+	if !s.Admit(reads...) {
+		e := &policy.StaleError{Table: p.at.Topic, Partition: p.at.Partition, Staleness: s}
+		if !p.isCurrent() {
+			e.Err = ErrNotReady
+		}
+		return s, e
+	}
+	if s.Cause != "" {
+		p.staleRead()
+	}
+	return s, nil
+}
+
+// get reads a row, if the reads allow it.
+func (p *part) get(key []byte, reads []policy.Read) (state.Row, bool, error) {
+	if _, err := p.admit(reads); err != nil {
+		return state.Row{}, false, err
+	}
+	return p.store.Get(key)
 }
 
 // listened is a log that tells its part what it hears.
 type listened struct {
 	state.Log
-	topic string
 	part  *part
 	await func(context.Context) error // waits until the topic is there; nil: a topic that is missing ends the view
 }
@@ -168,7 +200,7 @@ func (l *listened) Fetch(ctx context.Context, position int64) (state.Records, er
 		l.part.heard(asked, rs.End)
 	}
 	if l.await != nil && is[*state.TopicMissingError](err) {
-		err = &state.OutOfRangeError{Topic: l.topic, Partition: l.part.number, Position: position}
+		err = &state.OutOfRangeError{Topic: l.part.at.Topic, Partition: l.part.at.Partition, Position: position}
 	}
 	return rs, err
 }
