@@ -123,7 +123,9 @@ func (a *app) startGroups(ctx context.Context, dir string) (*groups, error) {
 	g := &groups{view: view, alerts: alerts}
 	g.crew = start(ctx, part{"parse", parse.Run}, part{"detect", detect.Run}, part{"file", file.Run},
 		part{"view", view.Run}, part{"alerts", alerts.Run})
-	if err := wait(g.crew.ctx, parse.Ready(), detect.Ready(), file.Ready(), view.Ready(), alerts.Ready()); err != nil {
+	if err := a.restore(g.crew.ctx, restored{"parse", parse.Ready(), nil}, restored{"detect", detect.Ready(), detect.Progress},
+		restored{"file", file.Ready(), file.Progress}, restored{"view", view.Ready(), view.Progress},
+		restored{"alerts", alerts.Ready(), alerts.Progress}); err != nil {
 		return nil, errors.Join(err, g.crew.stop())
 	}
 	return g, nil
