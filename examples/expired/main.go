@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,7 +13,9 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"sync"
+	"text/tabwriter"
 	"time"
 
 	"github.com/tarnstream/tarn/codec"
@@ -35,7 +38,15 @@ func main() {
 	}
 }
 
+// opening is what one has to know to read what follows.
+const opening = `A firewall blocks the addresses of a table, which is what a compacted topic says: the newest record of each address.
+Four times the topic's log is not what it was when the table was read last. Beside what tarn serves then stands what is
+served without its check, by a client that keeps its rows and goes on reading where it stood, or where the log begins now.
+The numbers are those of tarn's tests.`
+
 func run(ctx context.Context, out io.Writer) error {
+	fmt.Fprintf(out, "%s\n\n", opening)
+	wrong := 0
 	for _, tell := range []func(context.Context, *scene) error{below, midway, recreated, away} {
 		s, err := newScene(out)
 		if err == nil {
@@ -44,9 +55,10 @@ func run(ctx context.Context, out io.Writer) error {
 		if err != nil {
 			return err
 		}
+		wrong += s.wrong
 		fmt.Fprintln(out)
 	}
-	fmt.Fprintln(out, "four times, what tarn served was what the topic has")
+	fmt.Fprintf(out, "Four times tarn served what the topic has. Without the check %d addresses were wrong.\n", wrong)
 	return nil
 }
 
@@ -55,7 +67,7 @@ func below(ctx context.Context, s *scene) error {
 	s.title("R01", "the log expired while the process was down")
 	s.block("10.0.0.1", "port scan", "10.0.0.2", "brute force", "10.0.0.3", "spam")
 	s.life(ctx, nil)
-	s.say("down:  10.0.0.2 is unblocked, 10.0.0.3 has another reason, 10.0.0.4 is new; then old segments are deleted")
+	s.say("meanwhile", "10.0.0.2 is unblocked, 10.0.0.3 has another reason, 10.0.0.4 is new; then the records below offset 4 expire")
 	s.unblock("10.0.0.2")
 	s.block("10.0.0.3", "botnet", "10.0.0.4", "port scan")
 	s.do(s.broker.DeleteRecords(blocked.Name(), 0, 4))
@@ -68,10 +80,10 @@ func midway(ctx context.Context, s *scene) error {
 	s.block("10.0.0.1", "port scan", "10.0.0.2", "brute force")
 	open := s.begin() // the log cannot be read to its end yet
 	s.life(ctx, func() {
-		s.say("midway: two rows are read when the segment with them is deleted, and the log goes on behind it")
+		s.say("meanwhile", "10.0.0.2 has another reason, 10.0.0.4 is new; the records below offset 3 expire while the restore is at offset 2")
+		s.block("10.0.0.2", "botnet", "10.0.0.4", "port scan")
 		s.do(s.broker.DeleteRecords(blocked.Name(), 0, 3))
 		s.do(open.Abort())
-		s.block("10.0.0.2", "botnet", "10.0.0.4", "port scan")
 	})
 	return s.err
 }
@@ -81,7 +93,7 @@ func recreated(ctx context.Context, s *scene) error {
 	s.title("R04", "the topic was deleted and created again, and is longer now than what was read")
 	s.block("10.0.0.1", "port scan", "10.0.0.2", "brute force")
 	s.life(ctx, nil)
-	s.say("down:  a new topic of the same name gets three rows")
+	s.say("meanwhile", "a new topic of the same name gets three rows")
 	s.do(s.broker.DeleteTopic(blocked.Name()))
 	s.create()
 	s.block("10.0.0.2", "botnet", "10.0.0.3", "spam", "10.0.0.4", "port scan")
@@ -93,7 +105,7 @@ func away(ctx context.Context, s *scene) error {
 	s.title("R06", "the process was down for longer than tombstones are kept")
 	s.block("10.0.0.1", "port scan", "10.0.0.2", "brute force")
 	s.life(ctx, nil)
-	s.say("down:  10.0.0.1 is unblocked, 10.0.0.3 is new; the log is compacted, and then the tombstone is removed, too")
+	s.say("meanwhile", "10.0.0.1 is unblocked, 10.0.0.3 is new; compaction removes the row of 10.0.0.1 and later its tombstone, too")
 	s.unblock("10.0.0.1")
 	s.block("10.0.0.3", "spam")
 	s.wait(ctx, 2*tombstonesKept)
@@ -109,6 +121,8 @@ type scene struct {
 	dir      string
 	old      map[string]string
 	position int64
+
+	wrong int // addresses that were served wrongly without the check
 
 	planned chan state.Plan
 	read    chan int64 // the position that a restore has come to
@@ -140,7 +154,7 @@ func (s *scene) do(err error) {
 	}
 }
 
-func (s *scene) say(text string) { fmt.Fprintln(s.out, "     "+text) }
+func (s *scene) say(what, text string) { fmt.Fprintf(s.out, "     %-11s%s\n", what+":", text) }
 
 func (s *scene) title(number, text string) { fmt.Fprintf(s.out, "%s  %s\n", number, text) }
 
@@ -191,6 +205,7 @@ func (s *scene) life(ctx context.Context, happens func()) {
 			}
 		}
 		s.old = s.without(map[string]string{}, 0)
+		s.say("the table", fmt.Sprintf("%s, read up to offset %d", list(s.old), s.position))
 		if happens == nil {
 			s.current(ctx, v)
 			return
@@ -240,12 +255,12 @@ func (s *scene) current(ctx context.Context, v *processor.View[string]) {
 	}
 }
 
-// show tells what tarn makes of the log, what it serves, and what a client serves that goes on where it stood.
+// show tells what tarn makes of the log, and address by address what it serves and what is served without the check.
 func (s *scene) show(ctx context.Context, v *processor.View[string]) {
 	s.current(ctx, v)
 	for len(s.planned) > 0 {
 		plan := <-s.planned
-		s.say(fmt.Sprintf("tarn:  %s: %s", plan.Decision, plan.Cause))
+		s.say("tarn", fmt.Sprintf("%s: %s", plan.Decision, plan.Cause))
 	}
 	rows := map[string]string{}
 	for row, err := range v.Range() {
@@ -254,28 +269,50 @@ func (s *scene) show(ctx context.Context, v *processor.View[string]) {
 			return
 		}
 		rows[row.Key] = row.Value
-		s.say("         " + row.Key + "  " + row.Value)
 	}
-	s.say("without the check:")
-	topic, served := s.without(map[string]string{}, 0), s.without(s.old, s.position)
-	for _, address := range slices.Sorted(maps.Keys(merged(topic, served))) {
-		was, serves := served[address]
-		is, right := topic[address]
-		switch {
-		case !serves:
-			was, is = "is missing", "   <- the topic says "+is
-		case !right:
-			is = "   <- the topic does not have it"
-		case is != was:
-			is = "   <- the topic says " + is
-		default:
-			is = ""
-		}
-		s.say("         " + address + "  " + was + is)
-	}
+	topic, unchecked := s.without(map[string]string{}, 0), s.without(s.old, s.position)
 	if !maps.Equal(rows, topic) {
 		s.do(fmt.Errorf("the table %v is not the topic %v", rows, topic))
 	}
+	s.compare(rows, unchecked)
+}
+
+// compare tells beside what is right what is not.
+func (s *scene) compare(right, unchecked map[string]string) {
+	w := tabwriter.NewWriter(s.out, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(w, "     address\ttarn\twithout the check")
+	for _, address := range slices.Sorted(maps.Keys(merged(right, unchecked))) {
+		is, serves := cmp.Or(right[address], "-"), cmp.Or(unchecked[address], "-")
+		fmt.Fprintf(w, "     %s\t%s\t%s", address, is, serves)
+		if wrong := verdict(is, serves); wrong != "" {
+			fmt.Fprintf(w, "\t<- %s", wrong)
+			s.wrong++
+		}
+		fmt.Fprintln(w)
+	}
+	s.do(w.Flush())
+}
+
+// verdict is what is wrong with what is served; "-" is none.
+func verdict(is, serves string) string {
+	switch {
+	case is == serves:
+		return ""
+	case is == "-":
+		return "wrong: blocked, and the topic does not say so"
+	case serves == "-":
+		return "wrong: not blocked"
+	}
+	return "wrong: the reason of before"
+}
+
+// list names rows in the order of their keys.
+func list(rows map[string]string) string {
+	var all []string
+	for _, address := range slices.Sorted(maps.Keys(rows)) {
+		all = append(all, fmt.Sprintf("%s (%s)", address, rows[address]))
+	}
+	return strings.Join(all, ", ")
 }
 
 func merged(a, b map[string]string) map[string]string {
