@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tarnstream/tarn/internal/digest"
 	"github.com/tarnstream/tarn/internal/scope"
 	"github.com/tarnstream/tarn/observe"
 	"github.com/tarnstream/tarn/state"
@@ -54,20 +55,27 @@ func newCell(topic string, partition int32, store state.Store) *cell {
 
 // read gives key's newest value for the task (sealed included) or for the outside.
 func (c *cell) read(key string, inside bool) ([]byte, bool, error) {
+	if ch, ok := c.layered(key, inside); ok {
+		return ch.Value, !ch.Delete, nil
+	}
+	row, ok, err := c.store.Get(bytesOf(key))
+	return row.Value, ok, err
+}
+
+// layered gives key's newest change that may not be on disk.
+func (c *cell) layered(key string, inside bool) (scope.Change, bool) {
 	c.mu.RLock()
+	defer c.mu.RUnlock()
 	layers := [3]layer{c.sealed, c.committed, c.frozen}
 	if !inside {
 		layers[0] = nil
 	}
 	for _, l := range layers {
 		if ch, ok := l[key]; ok {
-			c.mu.RUnlock()
-			return ch.Value, !ch.Delete, nil
+			return ch, true
 		}
 	}
-	c.mu.RUnlock()
-	row, ok, err := c.store.Get(bytesOf(key))
-	return row.Value, ok, err
+	return scope.Change{}, false
 }
 
 // seal makes changes the sealed layer.
@@ -154,7 +162,7 @@ type consumed struct {
 func weight(ch scope.Change) int { return changeOverhead + len(ch.Key) + len(ch.Value) }
 
 // changeOverhead estimates a change in a layer without key and value.
-const changeOverhead = 128
+const changeOverhead = 136
 
 // dirty tells whether a flush has anything to write.
 func (c *cell) dirty() bool {
@@ -195,17 +203,20 @@ func (c *cell) flush(ctx context.Context, patience time.Duration) (rows int, byt
 // write is flush for who has the store to itself.
 func (c *cell) write(ctx context.Context, patience time.Duration) (rows int, bytes int64, err error) {
 	frozen, check := c.freeze()
-	b := new(state.Batch)
+	b, change := new(state.Batch), digest.Empty()
 	for key, ch := range frozen {
 		bytes += int64(len(key) + len(ch.Value))
+		change = change.Plus(replaced(&ch, check.LogStart))
 		if ch.Delete {
 			b.Delete(bytesOf(key))
 		} else {
 			b.Put(bytesOf(key), ch.Value, ch.Offset, ch.Timestamp)
 		}
 	}
+	b.SetChange(change)
 	b.SetCheckpoint(c.withEpoch(ctx, patience, check))
 	if err := c.store.Write(b); err != nil {
+		frozen.unmark()
 		return len(frozen), bytes, err
 	}
 	c.mu.Lock()

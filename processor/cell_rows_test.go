@@ -24,6 +24,12 @@ func (m *meddled) Range(from, to []byte) state.Iterator {
 	return it
 }
 
+func (m *meddled) Snapshot() (state.Iterator, state.Checkpoint, bool) {
+	m.before()
+	defer m.after()
+	return m.Store.Snapshot()
+}
+
 func change(key, value string) scope.Change {
 	return scope.Change{Key: key, Value: []byte(value), Delete: value == ""}
 }

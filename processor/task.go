@@ -345,8 +345,8 @@ func (t *task) attempt(r scope.Record, call func(*scope.Frame) error) error {
 }
 
 // Get implements scope.Backing.
-func (t *task) Get(table int, key string) ([]byte, bool, error) {
-	return t.cells[table].read(key, true)
+func (t *task) Get(table int, key string) ([]byte, *scope.Mark, bool, error) {
+	return t.cells[table].readMarked(key)
 }
 
 // askSeal asks for the open layer; it tells whether one will come.

@@ -210,8 +210,8 @@ func TestCell_ReadsAfterFailedFlushes(t *testing.T) {
 
 type nothing struct{}
 
-func (nothing) Get(int, string) ([]byte, bool, error) { return nil, false, nil }
-func (nothing) Range(int) scope.Rows                  { return nil }
+func (nothing) Get(int, string) ([]byte, *scope.Mark, bool, error) { return nil, nil, false, nil }
+func (nothing) Range(int) scope.Rows                               { return nil }
 
 type ints struct{}
 

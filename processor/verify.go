@@ -115,7 +115,8 @@ func (c *cell) snapshot(ctx context.Context) (audit.Table, error) {
 		return audit.Table{}, context.Cause(ctx)
 	}
 	changes, check := c.unflushed(false)
-	below := &storeRows{it: c.store.Range(nil, nil)}
+	rows, _, _ := c.store.Snapshot()
+	below := &storeRows{it: rows}
 	return audit.Table{Rows: &cellRows{scope.Merge(changes, below), below}, Checkpoint: check}, nil
 }
 

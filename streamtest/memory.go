@@ -13,9 +13,9 @@ import (
 type memory []map[string][]byte
 
 // Get implements scope.Backing.
-func (m memory) Get(table int, key string) ([]byte, bool, error) {
+func (m memory) Get(table int, key string) ([]byte, *scope.Mark, bool, error) {
 	v, ok := m[table][key]
-	return v, ok, nil
+	return v, nil, ok, nil
 }
 
 func (m memory) apply(table int, c scope.Change) {

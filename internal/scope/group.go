@@ -1,6 +1,10 @@
 package scope
 
-import "context"
+import (
+	"context"
+
+	"github.com/tarnstream/tarn/internal/digest"
+)
 
 // TopicOption says how a topic is made where tarn creates it.
 type TopicOption func(*Topic)
@@ -84,8 +88,8 @@ func (g *Group) TableIndex(handle any) int {
 // Backing gives what lies below the open layer of a task's tables.
 type Backing interface {
 	// Get gives the newest value below the overlay; ok is false for an absent key. The bytes are not changed
-	// by anybody and may be kept until the table's next Seal.
-	Get(table int, key string) (value []byte, ok bool, err error)
+	// by anybody and may be kept until the table's next Seal. The mark is handed on with each change of the row; it may be nil.
+	Get(table int, key string) (value []byte, mark *Mark, ok bool, err error)
 	// Range walks over all rows below the overlay as they are at the call. It must be closed.
 	Range(table int) Rows
 }
@@ -122,6 +126,14 @@ type Change struct {
 	Delete    bool
 	Timestamp int64
 	Offset    int64
+	Mark      *Mark // nil where what lies below gave none
+}
+
+// Mark tells what is on disk of a row: its offset and its digest, that of no rows for an absent one. All who have the row in memory
+// share it.
+type Mark struct {
+	Offset int64
+	Digest digest.Sum
 }
 
 // Header is one record header.

@@ -7,10 +7,10 @@ type guard struct {
 	frame *Frame
 }
 
-func (g *guard) Get(table int, key string) ([]byte, bool, error) {
-	v, ok, err := g.below.Get(table, key)
+func (g *guard) Get(table int, key string) ([]byte, *Mark, bool, error) {
+	v, mark, ok, err := g.below.Get(table, key)
 	g.frame.note(err)
-	return v, ok, err
+	return v, mark, ok, err
 }
 
 func (g *guard) Range(table int) Rows {

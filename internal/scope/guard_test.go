@@ -13,7 +13,7 @@ import (
 type reads struct{ of map[string]string }
 
 func (r reads) Get(key []byte) ([]byte, bool, error) {
-	v, ok, err := below(r.of).Get(0, string(key))
+	v, _, ok, err := below(r.of).Get(0, string(key))
 	return v, ok, err
 }
 

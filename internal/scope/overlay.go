@@ -46,6 +46,7 @@ type row[T any] struct {
 	value     T
 	timestamp int64
 	pending   *pending[T] // nil: the record in hand has not written it
+	mark      *Mark       // shared with its changes
 	present   bool
 	hasValue  bool // value is data decoded
 	dirty     bool
@@ -59,11 +60,11 @@ type pending[T any] struct {
 	timestamp int64
 }
 
-// rowOverhead estimates a row without key and data, changeOverhead what becomes of one that was written: its change, its
-// place in the sealed layer, its record.
+// rowOverhead estimates a row without key and data, with its mark, changeOverhead what becomes of one that was written: its change,
+// its place in the sealed layer, its record.
 const (
-	rowOverhead    = 72 // and row
-	changeOverhead = 300
+	rowOverhead    = 96 // and row
+	changeOverhead = 310
 )
 
 // weight estimates the memory of a row, of a dirty one with what it takes when it is sealed.
@@ -205,11 +206,11 @@ func (o *Overlay[T]) load(key []byte) (*row[T], error) {
 		return r, nil
 	}
 	r := &row[T]{key: string(key)}
-	data, ok, err := o.below.Get(o.table, r.key)
+	data, mark, ok, err := o.below.Get(o.table, r.key)
 	if err != nil {
 		return nil, err
 	}
-	r.data, r.present = slices.Clone(data), ok
+	r.data, r.mark, r.present = slices.Clone(data), mark, ok
 	return o.keep(r), nil
 }
 
@@ -290,7 +291,7 @@ func (o *Overlay[T]) Seal() []Change {
 		left -= len(r.data)
 		at := len(arena)
 		arena = append(arena, r.data...)
-		changes[i] = Change{Key: r.key, Value: arena[at:len(arena):len(arena)], Delete: !r.present, Timestamp: r.timestamp}
+		changes[i] = Change{Key: r.key, Value: arena[at:len(arena):len(arena)], Delete: !r.present, Timestamp: r.timestamp, Mark: r.mark}
 		r.dirty = false
 		o.cached += o.weight(r)
 	}

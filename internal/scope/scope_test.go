@@ -49,12 +49,12 @@ func (c textCoder) Decode(data []byte) (string, error) {
 // below is what lies under the overlays.
 type below map[string]string
 
-func (b below) Get(_ int, key string) ([]byte, bool, error) {
+func (b below) Get(_ int, key string) ([]byte, *scope.Mark, bool, error) {
 	if key == "broken" {
-		return nil, false, errors.New("disk")
+		return nil, nil, false, errors.New("disk")
 	}
 	v, ok := b[key]
-	return []byte(v), ok, nil
+	return []byte(v), nil, ok, nil
 }
 
 func (b below) Range(int) scope.Rows {

@@ -29,7 +29,8 @@ func (o *Overlay[T]) Peek(key string) ([]byte, bool, error) {
 	if r := o.rows[key]; r != nil {
 		return r.data, r.present, nil
 	}
-	return o.below.Get(o.table, key)
+	value, _, ok, err := o.below.Get(o.table, key)
+	return value, ok, err
 }
 
 // changes are the record in hand's writes and the open layer, in key order. While a walk is open their bytes stay as
