@@ -166,6 +166,30 @@ func TestLoop_TrimsUpToTheCommittedOffset(t *testing.T) {
 	})
 }
 
+// What the group has handled and not committed stays, though what it has committed is due to go: after a crash it is read again.
+func TestLoop_TrimsNothingThatIsOnlyHandled(t *testing.T) {
+	streamtest.Run(t, func(k *streamtest.Kit) {
+		k.Topic("orders", 1)
+		g := shop(k.T)
+		a := k.Start(g)
+		order(k, 0, 20, "ann")
+		k.Settle(g)
+		start, committed, end := loopBounds(k, "shop", "shop-by-customer")
+		require.EqualValues(k.T, []int64{0, 20, 20}, []int64{start, committed, end}, "not trimmed yet")
+		away := k.Broker.Fail(devbroker.Fault{Request: devbroker.OffsetCommit, Err: devbroker.CoordinatorLoading, Count: -1})
+		order(k, 20, 40, "ann")
+		k.Until("handled", func() bool { return a.Processor.Stats().Records == 80 })
+		time.Sleep(time.Minute)
+		start, committed, end = loopBounds(k, "shop", "shop-by-customer")
+		require.EqualValues(k.T, []int64{20, 20, 40}, []int64{start, committed, end})
+		a.Crash()
+		away.Remove()
+		k.Start(g)
+		k.Settle(g)
+		requireOrders(k, 40, "ann")
+	})
+}
+
 // A request to remove records that arrives when its sender is long dead removes nothing that is not committed.
 func TestLoop_ADelayedTrimOfAZombie(t *testing.T) {
 	streamtest.Run(t, func(k *streamtest.Kit) {

@@ -231,3 +231,51 @@ func TestR48_AnyBytesAreAKey(t *testing.T) {
 		require.Len(k.T, requireFold(k, k.Start(g), keys...), len(keys))
 	})
 }
+
+// A table that is being restored answers nothing: half of it is as wrong as none.
+func TestGet_BeforeTheTableIsCurrent(t *testing.T) {
+	streamtest.Run(t, func(k *streamtest.Kit) {
+		k.Topic("clicks", 1)
+		g := clicker(k.T)
+		a := k.StartAs("a", g)
+		click(k, g, "user-0", "user-1", "user-0")
+		require.NoError(k.T, a.Stop())
+		held := k.Broker.Hold(devbroker.Fetch, "clicks-count")
+		b := k.Launch("b", g)
+		_, _, err := processor.Get(b.Processor, counts, "user-0")
+		require.ErrorIs(k.T, err, processor.ErrNotReady, "it has hardly begun")
+		<-held.Arrived()
+		time.Sleep(time.Second)
+		_, _, err = processor.Get(b.Processor, counts, "user-0")
+		require.ErrorIs(k.T, err, processor.ErrNotReady)
+		held.Release()
+		<-b.Processor.Ready()
+		n, ok, err := processor.Get(b.Processor, counts, "user-0")
+		require.NoError(k.T, err)
+		require.Equal(k.T, []any{int64(2), true}, []any{n, ok})
+	})
+}
+
+// What is committed while a flush is under way is not in it, nor in its checkpoint: a crash right after it loses nothing.
+func TestR15_CommitDuringAFlush(t *testing.T) {
+	streamtest.Run(t, func(k *streamtest.Kit) {
+		k.Topic("clicks", 1)
+		g := clicker(k.T)
+		flushed := make(chan observe.Flush, 10)
+		a := k.StartAs("a", g, processor.CommitInterval(10*time.Millisecond), processor.FlushInterval(time.Minute),
+			processor.Observe(observe.Observer{Flush: func(f observe.Flush) { flushed <- f }}))
+		click(k, g, "user-0")
+		held := k.Broker.Hold(devbroker.Fetch, "clicks-count") // in which the flush asks for the last record's epoch
+		<-held.Arrived()
+		require.Empty(k.T, flushed)
+		click(k, g, "user-1")
+		require.Empty(k.T, flushed)
+		held.Release()
+		require.Equal(k.T, 1, (<-flushed).Rows)
+		a.Crash()
+		var seen plans
+		rows := requireFold(k, k.StartAs("a", g, seen.option()), "user-0", "user-1")
+		require.Equal(k.T, map[string]int64{"user-0": 1, "user-1": 1}, rows)
+		require.Equal(k.T, []state.Decision{state.Resume}, seen.decided, "the second is read, the first is known by its epoch")
+	})
+}
