@@ -26,14 +26,24 @@ type Audit struct {
 	// table was known to be current longer than delete.retention.ms ago, so that a tombstone may have come and gone. A start
 	// reads the tail, and rebuilds the table where it has a hole.
 	Unproven int64
-	Took     time.Duration
+	// Digest is that of the rows on disk, each with its key, offset and value, and Stored the one that the store had noted of them
+	// with its last write: 16 hex digits, empty where not known. A whole audit always finds Digest; a store that had none stores it with its
+	// next write.
+	Digest, Stored string
+	Took           time.Duration
 	// Err says why nothing was compared, or not all: the partition has moved away, or the log is not that of the table. It is nil
 	// after a whole audit, whatever that found.
 	Err error
 }
 
-// Equal tells that the whole partition was compared and no difference found.
-func (a *Audit) Equal() bool { return a.Err == nil && a.Different == 0 && a.Unproven == 0 }
+// Equal tells that the whole partition was compared and no difference found, nor is it Altered.
+func (a *Audit) Equal() bool {
+	return a.Err == nil && a.Different == 0 && a.Unproven == 0 && !a.Altered()
+}
+
+// Altered tells that the rows on disk are not those that the store has written, whatever the topic says of them: something else has
+// changed the files. A store that is removed while its process is stopped is rebuilt from the topic at the next start.
+func (a *Audit) Altered() bool { return a.Digest != "" && a.Stored != "" && a.Digest != a.Stored }
 
 // Difference is a key in which a table differs from its topic. nil means that there is no row.
 type Difference struct {

@@ -1,7 +1,9 @@
 package processor_test
 
 import (
+	"bytes"
 	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -9,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tarnstream/tarn/internal/digest"
+	"github.com/tarnstream/tarn/internal/ldb"
 	"github.com/tarnstream/tarn/processor"
 	"github.com/tarnstream/tarn/state"
 	"github.com/tarnstream/tarn/streamtest"
@@ -29,6 +32,53 @@ func digests(k *streamtest.Kit, name string, partition int) (stored, walked dige
 	require.NoError(k.T, rows.Close())
 	require.NoError(k.T, s.Close())
 	return cp.Digest, walked
+}
+
+// alter changes the row of a key in the files of the counts of an instance that has stopped, checksums and all.
+func alter(k *streamtest.Kit, name string, partition int, key string) {
+	k.T.Helper()
+	dir := filepath.Join(k.Dir, name, "groups", "clicker", "clicks-count", fmt.Sprint(partition), "g00000001")
+	db, err := ldb.Open(ldb.OS(), dir, ldb.Config{Shared: ldb.NewShared(1<<20, 16, 1), WriteBufferBytes: 1 << 20})
+	require.NoError(k.T, err)
+	row, ok, err := db.Get([]byte("d" + key))
+	require.NoError(k.T, err)
+	require.True(k.T, ok)
+	row = bytes.Clone(row)
+	row[len(row)-1]++
+	var b ldb.Batch
+	b.Put([]byte("d"+key), row)
+	require.NoError(k.T, db.Write(&b, true))
+	require.NoError(k.T, db.Close())
+}
+
+// An audit tells of a row that was changed on disk, also once a record was counted on from it, so that the topic has the same. A store
+// that is removed is rebuilt.
+func TestVerify_TellsOfAlteredFiles(t *testing.T) {
+	streamtest.Run(t, func(k *streamtest.Kit) {
+		k.Topic("clicks", 1)
+		g, keys := clicker(k.T), users(10)
+		a := k.StartAs("a", g)
+		click(k, g, keys...)
+		require.NoError(k.T, a.Stop())
+		alter(k, "a", 0, keys[3])
+
+		a = k.StartAs("a", g)
+		out := verify(k, a.Processor)[0]
+		require.NoError(k.T, out.Err)
+		require.True(k.T, out.Altered())
+		require.EqualValues(k.T, 1, out.Different)
+		click(k, g, keys...)
+		k.Advance(time.Minute)
+		out = verify(k, a.Processor)[0]
+		require.Zero(k.T, out.Different, "the topic has what was counted on from it")
+		require.True(k.T, out.Altered())
+		require.False(k.T, out.Equal())
+
+		require.NoError(k.T, a.Stop())
+		require.NoError(k.T, os.RemoveAll(filepath.Join(k.Dir, "a", "groups", "clicker", "clicks-count", "0")))
+		a = k.StartAs("a", g)
+		requireEqual(k, verify(k, a.Processor))
+	})
 }
 
 // An owner that begins with nothing, counts, flushes, sweeps, stops, starts, rebuilds and gives partitions away knows the digest of

@@ -122,6 +122,26 @@ func (m *meta) holds(k *streamtest.Kit) error {
 	return nil
 }
 
+// unaltered compares the digests of what is on disk with those that are stored.
+func (m *meta) unaltered(k *streamtest.Kit) error {
+	for _, name := range m.names {
+		i := k.Instance(name)
+		if i == nil {
+			continue
+		}
+		audits, err := i.Processor.Verify(k.T.Context())
+		if err != nil && !errors.Is(err, processor.ErrNotReady) {
+			return err
+		}
+		for _, a := range audits {
+			if a.Altered() {
+				return fmt.Errorf("%s: %s/%d: the digest is %s, stored is %s", name, a.Topic, a.Partition, a.Digest, a.Stored)
+			}
+		}
+	}
+	return nil
+}
+
 // sends are orders, each greater than those before it.
 func (m *meta) sends() streamtest.Op {
 	next := int64(0)
@@ -170,6 +190,7 @@ func metamorphicScript(k *streamtest.Kit, losses bool) streamtest.Script {
 		} else {
 			k.Invariant(m.name+" is what its input says", func() error { return m.holds(k) })
 		}
+		k.Invariant(m.name+" has on disk what it has written", func() error { return m.unaltered(k) })
 	}
 	pause := streamtest.Advances(10 * time.Second)
 	pause.Weight = 8

@@ -75,7 +75,7 @@ func verifyStore(ctx context.Context, s state.Store, reader *kafka.Reader, at ob
 	if !ok {
 		return observe.Audit{Place: at, Err: cmp.Or(rows.Close(), ErrNotReady)} // closed, or nothing there yet
 	}
-	return verify(ctx, audit.Table{Rows: rows, Checkpoint: check}, reader, at)
+	return verify(ctx, audit.Table{Rows: rows, Disk: rows, Checkpoint: check}, reader, at)
 }
 
 // verify compares rows with their log and closes them.
@@ -117,7 +117,7 @@ func (c *cell) snapshot(ctx context.Context) (audit.Table, error) {
 	changes, check := c.unflushed(false)
 	rows, _, _ := c.store.Snapshot()
 	below := &storeRows{it: rows}
-	return audit.Table{Rows: &cellRows{scope.Merge(changes, below), below}, Checkpoint: check}, nil
+	return audit.Table{Rows: &cellRows{scope.Merge(changes, below), below}, Disk: rows, Checkpoint: check}, nil
 }
 
 // cellRows is the rows of a cell with their offsets, as a state.Iterator.

@@ -34,16 +34,16 @@ func showGroups(w io.Writer, groups []inspect.Group, now time.Time) error {
 		if id := groups[i].Instance; id != "" {
 			fmt.Fprintf(w, "instance %s\n", id)
 		}
-		t := newTable(w, "STORE", "GENERATION", "POSITION", "CURRENT", "SIZE", "NOTE")
+		t := newTable(w, "STORE", "GENERATION", "POSITION", "CURRENT", "DIGEST", "SIZE", "NOTE")
 		for _, s := range groups[i].Stores {
-			position, age := "-", "-"
+			position, age, digest := "-", "-", "-"
 			if cp := s.Checkpoint; cp != nil {
-				position, age = fmt.Sprint(cp.Position), "not known"
+				position, age, digest = fmt.Sprint(cp.Position), "not known", cmp.Or(cp.Digest, "not known")
 				if cp.KnownCurrent != nil {
 					age = ago(now.Sub(*cp.KnownCurrent))
 				}
 			}
-			t.row(place(s.Table, s.Partition), cmp.Or(s.Generation, "none"), position, age, size(s.Bytes), note(&s))
+			t.row(place(s.Table, s.Partition), cmp.Or(s.Generation, "none"), position, age, digest, size(s.Bytes), note(&s))
 		}
 		if err := t.flush(); err != nil {
 			return err

@@ -77,9 +77,9 @@ func (f *stateFlags) tellAudits(all []groupAudit) error {
 	}
 	for i := range all {
 		showGroup(f.stdout, &all[i].group, i == 0)
-		t := newTable(f.stdout, "STORE", "VERDICT", "POSITION", "ROWS", "RECORDS", "NOTE")
+		t := newTable(f.stdout, "STORE", "VERDICT", "POSITION", "ROWS", "RECORDS", "DIGEST", "NOTE")
 		for _, s := range all[i].Stores {
-			t.row(place(s.Table, s.Partition), s.Verdict, fmt.Sprint(s.Position), fmt.Sprint(s.Rows), fmt.Sprint(s.Records), auditNote(&s))
+			t.row(place(s.Table, s.Partition), s.Verdict, fmt.Sprint(s.Position), fmt.Sprint(s.Rows), fmt.Sprint(s.Records), digestOf(&s), auditNote(&s))
 		}
 		if err := t.flush(); err != nil {
 			return err
@@ -111,6 +111,19 @@ func (f *stateFlags) showSide(row *tables.Row) string {
 	return fmt.Sprintf("%s (offset %d)", f.values.Show(row.Value), row.Offset)
 }
 
+// digestOf tells how the digest of the rows and the stored one go together.
+func digestOf(s *inspect.Audited) string {
+	switch {
+	case s.Digest == "":
+		return "-"
+	case s.Stored == "":
+		return "not stored"
+	case s.Altered:
+		return "differs"
+	}
+	return "matches"
+}
+
 func auditNote(s *inspect.Audited) string {
 	var parts []string
 	note := func(n int64, what string) {
@@ -122,6 +135,9 @@ func auditNote(s *inspect.Audited) string {
 		parts = append(parts, s.Cause)
 	}
 	note(s.Different, "keys differ")
+	if s.Altered {
+		parts = append(parts, fmt.Sprintf("the rows are not those that were written: their digest is %s, not %s", s.Digest, s.Stored))
+	}
 	note(s.Unproven, "rows are not in the topic, but tombstones may have come and gone")
 	note(s.Changed, "rows have newer records and were not compared")
 	note(s.Below, "rows are below the log start, which a start removes")

@@ -124,9 +124,9 @@ func TestStateInspect(t *testing.T) {
 	before := s.snapshot()
 	want := `view colours in DIR/views/colours
 instance UUID
-STORE      GENERATION  POSITION  CURRENT  SIZE     NOTE
-colours/0  g00000001   3         AGE   SIZE  
-colours/1  g00000001   0         AGE   SIZE  
+STORE      GENERATION  POSITION  CURRENT  DIGEST  SIZE     NOTE
+colours/0  g00000001   3         AGE   a5c7f6a5a13b8055  SIZE  
+colours/1  g00000001   0         AGE   0000000000000000  SIZE  
 `
 	require.Equal(t, columns(want), columns(s.tell(exitOK, "state", "inspect", s.dir)))
 	require.Equal(t, columns(want), columns(s.tell(exitOK, "state", "inspect", s.view)), "one folder alone")
@@ -142,7 +142,7 @@ colours/1  g00000001   0         AGE   SIZE
 	require.NoError(t, os.MkdirAll(filepath.Join(s.view, "colours", "0", "quarantine", "g00000001-1767225600"), 0o755))
 	text = s.tell(exitOK, "state", "inspect", s.dir)
 	require.Contains(t, text, "a rebuild that is not finished: g00000002; in quarantine: g00000001-1767225600\n")
-	require.Regexp(t, `colours/1 +g00000001 +- +- +SIZE +state: store DIR/views/colours/colours/1/g00000001 is damaged: `, text)
+	require.Regexp(t, `colours/1 +g00000001 +- +- +- +SIZE +state: store DIR/views/colours/colours/1/g00000001 is damaged: `, text)
 }
 
 // columns takes the widths out of a table: they go by what was replaced.
@@ -165,6 +165,7 @@ func TestStateInspect_JSON(t *testing.T) {
 	require.EqualValues(t, 2, g.Stores[0].Checkpoint.LastApplied)
 	require.Equal(t, fmt.Sprintf("%x", s.broker.TopicID("colours")), g.Stores[0].Checkpoint.TopicID)
 	require.WithinDuration(t, time.Now(), *g.Stores[0].Checkpoint.KnownCurrent, time.Minute)
+	require.Equal(t, "a5c7f6a5a13b8055", g.Stores[0].Checkpoint.Digest)
 	require.Positive(t, g.Stores[0].Bytes)
 }
 

@@ -8,13 +8,16 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/tarnstream/tarn/internal/digest"
 	"github.com/tarnstream/tarn/observe"
 	"github.com/tarnstream/tarn/state"
 )
 
 // Table is what is compared: rows in key order, which are the fold of the log below the checkpoint's position.
 type Table struct {
-	Rows       state.Iterator
+	Rows state.Iterator
+	// Disk is the store's Snapshot that Rows walk over, or are, of which the digest is compared; it may be nil.
+	Disk       state.Iterator
 	Checkpoint state.Checkpoint
 }
 
@@ -52,9 +55,29 @@ func (o Options) withDefaults() Options {
 func Compare(ctx context.Context, t Table, log state.Log, o Options) observe.Audit {
 	o = o.withDefaults()
 	a := &auditor{log: log, cp: t.Checkpoint, rows: rows{it: t.Rows}, o: o, began: o.Now(), out: observe.Audit{Place: o.Place, Position: t.Checkpoint.Position}}
-	a.out.Err = a.run(ctx)
+	if a.out.Err = a.run(ctx); a.out.Err == nil {
+		a.digests(t.Disk)
+	}
 	a.out.Took = o.Now().Sub(a.began)
 	return a.out
+}
+
+// digests asks a store's rows that were walked over for their digest, and for what was stored of them.
+func (a *auditor) digests(disk state.Iterator) {
+	rows, ok := disk.(interface {
+		Digests() (walked, stored digest.Sum)
+	})
+	if ok {
+		now, stored := rows.Digests()
+		a.out.Digest, a.out.Stored = known(now), known(stored)
+	}
+}
+
+func known(s digest.Sum) string {
+	if !s.Known() {
+		return ""
+	}
+	return s.String()
 }
 
 type auditor struct {

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tarnstream/tarn/internal/audit"
+	"github.com/tarnstream/tarn/internal/digest"
 	"github.com/tarnstream/tarn/observe"
 	"github.com/tarnstream/tarn/state"
 	"github.com/tarnstream/tarn/state/statetest"
@@ -102,6 +103,50 @@ func TestCompare_TellsTheFirstDifferences(t *testing.T) {
 		{Key: []byte("b"), Topic: &state.Row{Value: []byte("2"), Offset: 1, Timestamp: 1}},
 		{Key: []byte("c"), Table: &state.Row{Value: []byte("x"), Offset: 3}, Topic: &state.Row{Value: []byte("4"), Offset: 3, Timestamp: 3}},
 	}, out.Differences)
+}
+
+// digested is a store's walk that has found one digest where another, or none, was stored.
+type digested struct {
+	*walk
+	now, stored digest.Sum
+}
+
+func (d digested) Digests() (walked, stored digest.Sum) { return d.now, d.stored }
+
+func TestCompare_Digests(t *testing.T) {
+	l := statetest.NewFakeLog()
+	l.Put("a", "1")
+	rows, cp := foldOf(t, l)
+	a, b := digest.FromBits(0xa), digest.FromBits(0xb)
+	for name, c := range map[string]struct {
+		now, stored digest.Sum
+		altered     bool
+		texts       [2]string
+	}{
+		"the same":     {a, a, false, [2]string{"000000000000000a", "000000000000000a"}},
+		"another":      {a, b, true, [2]string{"000000000000000a", "000000000000000b"}},
+		"none stored":  {a, digest.Sum{}, false, [2]string{"000000000000000a", ""}},
+		"not found":    {digest.Sum{}, b, false, [2]string{"", "000000000000000b"}},
+		"of no row":    {digest.Empty(), digest.Empty(), false, [2]string{"0000000000000000", "0000000000000000"}},
+		"row and none": {a, digest.Empty(), true, [2]string{"000000000000000a", "0000000000000000"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			table := rows.at(cp)
+			table.Disk = digested{now: c.now, stored: c.stored}
+			out := compare(t, table, l, audit.Options{})
+			require.NoError(t, out.Err)
+			require.Zero(t, out.Different)
+			require.Equal(t, c.texts, [2]string{out.Digest, out.Stored})
+			require.Equal(t, c.altered, out.Altered())
+			require.Equal(t, !c.altered, out.Equal())
+		})
+	}
+	table := rows.at(cp)
+	table.Disk = digested{now: a, stored: b}
+	l.DeleteTopic()
+	out := compare(t, table, l, audit.Options{})
+	require.Error(t, out.Err)
+	require.Empty(t, out.Digest, "what was not walked over is not compared")
 }
 
 // What is compared is the table at its position. A record above it may have been the end of one below.

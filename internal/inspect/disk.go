@@ -65,6 +65,7 @@ type Checkpoint struct {
 	DeleteRetentionMS int64            `json:"deleteRetentionMs"`
 	Inputs            map[string]int64 `json:"inputs,omitempty"`
 	Flush             uint64           `json:"flush"`
+	Digest            string           `json:"digest,omitempty"` // of the rows; "" for not known
 }
 
 func shown(c state.Checkpoint) *Checkpoint {
@@ -76,6 +77,9 @@ func shown(c state.Checkpoint) *Checkpoint {
 	if !c.KnownCurrent.IsZero() {
 		t := c.KnownCurrent.UTC()
 		out.KnownCurrent = &t
+	}
+	if c.Digest.Known() {
+		out.Digest = c.Digest.String()
 	}
 	if c.DeleteRetention >= 0 {
 		out.DeleteRetentionMS = c.DeleteRetention.Milliseconds()

@@ -31,8 +31,9 @@ func Idle(groups []Group) error {
 type Audited struct {
 	Table     string `json:"table"`
 	Partition int32  `json:"partition"`
-	// Verdict is equal, different, unproven (rows that the topic does not have, where that says nothing), or "not compared", for
-	// which Cause has the reason.
+	// Verdict is equal, different, altered (the topic tells of no difference, but the rows are not those that the store has
+	// written), unproven (rows that the topic does not have, where that says nothing), or "not compared", for which Cause has the
+	// reason.
 	Verdict  string `json:"verdict"`
 	Cause    string `json:"cause,omitempty"`
 	Position int64  `json:"position"`
@@ -44,6 +45,10 @@ type Audited struct {
 	Changed     int64        `json:"changed,omitempty"`
 	Below       int64        `json:"below,omitempty"`
 	Unproven    int64        `json:"unproven,omitempty"`
+	// Digest is that of the rows, Stored the one in the checkpoint; empty where not known. Altered tells that they differ.
+	Digest  string `json:"digest,omitempty"`
+	Stored  string `json:"storedDigest,omitempty"`
+	Altered bool   `json:"altered,omitempty"`
 
 	// Raw are the Differences as they are.
 	Raw []observe.Difference `json:"-"`
@@ -92,7 +97,7 @@ func (k *Kafka) audit(ctx context.Context, s *Store) observe.Audit {
 	}
 	log := k.log(topic, s.Partition)
 	defer log.Close()
-	return audit.Compare(ctx, audit.Table{Rows: rows, Checkpoint: check}, log,
+	return audit.Compare(ctx, audit.Table{Rows: rows, Disk: rows, Checkpoint: check}, log,
 		audit.Options{Place: observe.Place{Topic: topic, Partition: s.Partition}})
 }
 
@@ -100,12 +105,15 @@ var errNothing = errors.New("inspect: there is nothing in the store yet")
 
 func audited(s *Store, a observe.Audit, values Values) Audited {
 	out := Audited{Table: s.Table, Partition: s.Partition, Verdict: Equal, Position: a.Position, Rows: a.Rows, Records: a.Records,
-		Different: a.Different, Changed: a.Changed, Below: a.Below, Unproven: a.Unproven, Raw: a.Differences}
+		Different: a.Different, Changed: a.Changed, Below: a.Below, Unproven: a.Unproven,
+		Digest: a.Digest, Stored: a.Stored, Altered: a.Altered(), Raw: a.Differences}
 	switch {
 	case a.Err != nil:
 		out.Verdict, out.Cause = "not compared", a.Err.Error()
 	case a.Different > 0:
 		out.Verdict = "different"
+	case a.Altered():
+		out.Verdict = "altered"
 	case a.Unproven > 0:
 		out.Verdict = "unproven"
 	}
