@@ -20,19 +20,20 @@ import (
 // Tables become current one after the other, and each can be read from then on, while the task still restores the others.
 func TestCurrent_OneTableAfterTheOther(t *testing.T) {
 	one, two := topology.NewTable("one", codec.String), topology.NewTable("two", codec.String)
-	joined, lookedUp := topology.NewReadTable("joined", codec.String), topology.NewReadTable("looked-up", codec.String)
+	joined, too := topology.NewReadTable("joined", codec.String), topology.NewReadTable("joined-too", codec.String)
+	lookedUp := topology.NewReadTable("looked-up", codec.String)
 	stranger := topology.NewReadTable("stranger", codec.String)
-	g := define(t, "several", topology.Persist(one), topology.Persist(two), topology.Join(joined), topology.Lookup(lookedUp),
+	g := define(t, "several", topology.Persist(one), topology.Persist(two), topology.Lookup(lookedUp), topology.Join(joined), topology.Join(too),
 		topology.Input(clicks, func(ctx *topology.Context, v string) error { return nil }))
 	streamtest.Run(t, func(k *streamtest.Kit) {
 		k.Topic("clicks", 1)
-		for i, topic := range []string{"one", "two", "joined", "looked-up"} {
+		for i, topic := range []string{"one", "two", "joined", "joined-too", "looked-up"} {
 			k.Topic(topic, 1, "cleanup.policy", "compact")
 			k.Send(topic, "a", topic)
 			require.NoError(k.T, k.Broker.MoveLeader(topic, 0, int32(i)))
 		}
 		held := map[string]*devbroker.Held{}
-		tables := []topology.Handle{one, two, joined, lookedUp}
+		tables := []topology.Handle{one, two, joined, too, lookedUp}
 		for _, table := range tables {
 			held[table.Name()] = k.Broker.Hold(devbroker.Fetch, table.Name())
 		}
@@ -46,6 +47,8 @@ func TestCurrent_OneTableAfterTheOther(t *testing.T) {
 				v, _, err = processor.Get(p, two, "a")
 			case topology.Handle(joined):
 				v, _, err = processor.Get(p, joined, "a")
+			case topology.Handle(too):
+				v, _, err = processor.Get(p, too, "a")
 			default:
 				v, _, err = processor.Get(p, lookedUp, "a")
 			}
@@ -64,7 +67,7 @@ func TestCurrent_OneTableAfterTheOther(t *testing.T) {
 		for n, next := range tables { // a held request lives for thirty seconds
 			k.Advance(5 * time.Second)
 			progress := p.Progress()
-			require.Len(k.T, progress.Tables, 4, "the joined one is there before it is followed")
+			require.Len(k.T, progress.Tables, 5, "the joined ones are there before they are followed")
 			require.Equal(k.T, n, progress.Current)
 			require.False(k.T, progress.Sum.Done)
 			for i, table := range tables {
@@ -89,7 +92,7 @@ func TestCurrent_OneTableAfterTheOther(t *testing.T) {
 		require.NoError(k.T, a.Stop())
 		require.False(k.T, p.Current(one))
 		require.ErrorIs(k.T, p.AwaitCurrent(k.T.Context(), one), state.ErrClosed)
-	}, devbroker.Brokers(5))
+	}, devbroker.Brokers(6))
 }
 
 // Who waits before Run, or in vain, is told.
@@ -253,6 +256,43 @@ func TestR70_ReadTableResets_OutsideReads(t *testing.T) {
 			tr.rebuild.Release()
 			require.NoError(k.T, p.AwaitCurrent(k.T.Context(), customers))
 			tr.requireNew()
+		})
+	})
+}
+
+// A joined or looked-up table answers from the last run before it is current, where the read allows it.
+func TestGet_StaleWhileAReadTableIsRestored(t *testing.T) {
+	edges(t, func(t *testing.T, edge topology.Edge) {
+		streamtest.Run(t, func(k *streamtest.Kit) {
+			k.Topic("sales", 1)
+			k.Topic("customers", 1, "cleanup.policy", "compact")
+			g, keys := enricher(t, edge), users(3)
+			put(k, "old", keys...)
+			require.NoError(k.T, k.StartAs("a", g).Stop())
+			put(k, "new", keys...)
+			k.Advance(time.Hour)
+
+			held := k.Broker.Hold(devbroker.Fetch, "customers")
+			var seen diary
+			p := k.Launch("a", g, seen.option()).Processor
+			<-held.Arrived()
+			require.False(k.T, p.Current(customers))
+			_, _, err := processor.Get(p, customers, keys[0])
+			require.ErrorIs(k.T, err, processor.ErrNotReady)
+			var worth policy.Staleness
+			v, ok, err := processor.Get(p, customers, keys[0], policy.AllowStale(&worth))
+			require.NoError(k.T, err)
+			require.True(k.T, ok)
+			require.Equal(k.T, "old", v)
+			require.Equal(k.T, "it is being read since the start", worth.Cause)
+			require.InDelta(k.T, time.Hour, worth.Age, float64(time.Minute))
+			require.Len(k.T, of(&seen, &seen.stale), 1)
+			held.Release()
+			require.NoError(k.T, p.AwaitCurrent(k.T.Context(), customers))
+			v, _, err = processor.Get(p, customers, keys[0], policy.AllowStale(&worth))
+			require.NoError(k.T, err)
+			require.Equal(k.T, "new", v)
+			require.Empty(k.T, worth.Cause)
 		})
 	})
 }
