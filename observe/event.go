@@ -134,7 +134,7 @@ type HashMismatch struct {
 	Hash    string
 }
 
-// StaleRead speaks of reads answered from a table that is being restored, rebuilt, or not current. It is told with the first such
+// StaleRead speaks of reads answered from a table that is restored, rebuilt, or not current. It is told with the first such
 // read of a partition, and again only when the table has been current in between.
 type StaleRead struct {
 	Place

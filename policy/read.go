@@ -15,8 +15,8 @@ type Staleness struct {
 	Age time.Duration
 }
 
-// Read is a choice of one read of a View, or by processor.Get; several make one. Without any, a read answers unless there is a Cause against
-// it, however great the Age: what a view shows while Kafka is away is right, only older.
+// Read is a choice of one read of a View, or by processor.Get; several make one. Without any, a read answers unless there is
+// a Cause against it, however great the Age: what a view shows while Kafka is away is right, only older.
 type Read struct {
 	bounded, allow bool
 	most           time.Duration

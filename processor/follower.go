@@ -123,14 +123,15 @@ func doubts(tell func(cause string)) state.Observer {
 	}
 }
 
-// relief notes that it is current; first is called when it is so for the first time.
-func (f *follower) relief(first func()) state.Observer {
+// relief notes that it is current; begun is called when it is so for the first time.
+func (f *follower) relief(begun func()) state.Observer {
 	return state.Observer{Ready: func(out state.Outcome) {
-		f.stale.Store(false)
-		if f.part.Load().ready() {
+		first := f.part.Load().ready()
+		f.stale.Store(false) // not before: who has waited for it is told of no doubt
+		if first {
 			f.env.count.restored.Add(out.Records)
 			close(f.ready)
-			first()
+			begun()
 		}
 		f.changed()
 	}}
@@ -202,7 +203,9 @@ func (f *follower) isCurrent() bool { return isClosed(f.ready) && !f.stale.Load(
 func (f *follower) stats() observe.TableStats {
 	s := f.meter.stats()
 	if p := f.part.Load(); p != nil {
-		s.Cause, s.Stale = p.stale()
+		if cause, stale := p.stale(); stale {
+			s.Stale, s.Cause = true, cause
+		}
 	}
 	return s
 }

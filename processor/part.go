@@ -95,14 +95,19 @@ const startCause = "it is being read since the start"
 func (p *part) staleness() (s policy.Staleness, whole bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s = policy.Staleness{Cause: p.doubt, Age: -1}
-	if !p.current {
-		s.Cause = cmp.Or(s.Cause, startCause)
-	}
+	s = policy.Staleness{Cause: p.cause(), Age: -1}
 	if !p.known.IsZero() {
 		s.Age = age(p.known, time.Now())
 	}
 	return s, p.whole
+}
+
+// cause is what stands against an answer. mu is held.
+func (p *part) cause() string {
+	if p.current {
+		return p.doubt
+	}
+	return cmp.Or(p.doubt, startCause)
 }
 
 // age takes the greater of what the wall clock and the monotonic one say: the first may be set back, the second stands
@@ -128,13 +133,13 @@ func (p *part) isCurrent() bool {
 // staleRead is for a read that is answered in spite of a cause: the first of them is told, once until the store is current
 // again.
 func (p *part) staleRead() {
-	s, _ := p.staleness()
 	p.mu.Lock()
-	first := !p.told && s.Cause != ""
+	cause := p.cause()
+	first := !p.told && cause != "" // it may be current by now
 	p.told = p.told || first
 	p.mu.Unlock()
 	if first {
-		observe.Tell(p.tell, observe.StaleRead{Place: p.at, Cause: s.Cause})
+		observe.Tell(p.tell, observe.StaleRead{Place: p.at, Cause: cause})
 	}
 }
 

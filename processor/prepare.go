@@ -39,7 +39,7 @@ func (t *task) prepare(life, starting context.Context) error {
 // restore opens each table's store, the joined ones' too, and reads its topic to the end.
 func (t *task) restore(ctx context.Context) error {
 	for i, table := range t.env.group.Tables {
-		if err := t.restoreTable(ctx, table.Name, i); err != nil {
+		if err := t.restoreTable(ctx, i); err != nil {
 			return fmt.Errorf("processor: group %s: restore %s/%d: %w", t.env.group.Name, table.Name, t.partition, err)
 		}
 	}
@@ -79,10 +79,11 @@ func (t *task) readBackings() []scope.ReadBacking {
 	return out
 }
 
-func (t *task) restoreTable(ctx context.Context, table string, i int) error {
+func (t *task) restoreTable(ctx context.Context, i int) error {
+	table, kept, m := t.env.group.Tables[i].Name, &t.kept[i], t.meter.tables[i]
+	at := t.env.place(table, t.partition)
 	log := t.log.With("table", table)
-	kept, m := &t.kept[i], t.meter.tables[i]
-	o := t.env.conf.restoreOptions(t.env.place(table, t.partition), m)
+	o := t.env.conf.restoreOptions(at, m)
 	o.Observer = kept.observer().Tee(o.Observer)
 	slot := newSlot(t.env)
 	o = t.env.budget.restoring(o, slot.release)
@@ -100,7 +101,7 @@ func (t *task) restoreTable(ctx context.Context, table string, i int) error {
 	cursor := t.env.reader.Open(table, t.partition, nil)
 	defer cursor.Close()
 	m.watch(store, cursor)
-	kept.opened(newPart(t.env.place(table, t.partition), store, t.env.conf.observe.StaleRead))
+	kept.opened(newPart(at, store, t.env.conf.observe.StaleRead))
 	slot.Log = cursor
 	out, err := state.Restore(ctx, store, slot, o)
 	if err != nil {
