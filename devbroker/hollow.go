@@ -19,7 +19,9 @@ type hollow struct {
 	spans map[place][]span
 }
 
-type span struct{ from, to int64 } // [from, to)
+// span is [from, to). What Clean took out it took because of newer records: by is the last of them, and without it the span
+// comes back. It is negative for what Hollow took out.
+type span struct{ from, to, by int64 }
 
 // Hollow takes the records with offsets in [from, to) out of a partition as Kafka's own compaction does: offsets and
 // bounds stay, a batch that keeps some records keeps its offsets, one that keeps none is delivered without records, and
@@ -29,13 +31,14 @@ func (b *Broker) Hollow(topic string, partition int32, from, to int64) error {
 	if _, err := b.Bounds(topic, partition); err != nil {
 		return err
 	}
-	b.hollow.add(place{topic, partition}, []span{{from, to}})
+	b.hollow.add(place{topic, partition}, []span{{from, to, -1}})
 	b.watch(Fetch)
 	return nil
 }
 
 // Clean compacts a partition as Kafka does: below the last stable offset, each record whose key has a newer committed
-// one is taken out, as by Hollow. Tombstones stay, as they do until delete.retention.ms has passed.
+// one is taken out, as by Hollow. Tombstones stay, as they do until delete.retention.ms has passed. Where Truncate takes the
+// newer record away, the older one is back: the new leader has compacted a log of its own, in which the newer never was.
 func (b *Broker) Clean(topic string, partition int32) error {
 	records, err := b.Records(topic, partition)
 	if err != nil {
@@ -47,8 +50,8 @@ func (b *Broker) Clean(topic string, partition int32) error {
 	}
 	var old []span
 	for _, r := range records {
-		if newest[string(r.Key)] != r.Offset {
-			old = append(old, span{r.Offset, r.Offset + 1})
+		if by := newest[string(r.Key)]; by != r.Offset {
+			old = append(old, span{r.Offset, r.Offset + 1, by})
 		}
 	}
 	b.hollow.add(place{topic, partition}, old)
@@ -56,7 +59,7 @@ func (b *Broker) Clean(topic string, partition int32) error {
 	return nil
 }
 
-// add merges spans, so that an offset is in one at most.
+// add merges spans that go together.
 func (h *hollow) add(at place, more []span) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -64,7 +67,7 @@ func (h *hollow) add(at place, more []span) {
 	slices.SortFunc(all, func(a, b span) int { return cmp.Compare(a.from, b.from) })
 	var merged []span
 	for _, s := range all {
-		if n := len(merged); n > 0 && s.from <= merged[n-1].to {
+		if n := len(merged); n > 0 && s.from <= merged[n-1].to && s.by == merged[n-1].by {
 			merged[n-1].to = max(merged[n-1].to, s.to)
 			continue
 		}
@@ -86,13 +89,13 @@ func (h *hollow) forget(topic string) {
 	}
 }
 
-// cut forgets what was taken out from offset on.
+// cut forgets what was taken out from offset on, or because of a record from there on.
 func (h *hollow) cut(at place, offset int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var kept []span
 	for _, s := range h.spans[at] {
-		if s.to = min(s.to, offset); s.from < s.to {
+		if s.to = min(s.to, offset); s.from < s.to && s.by < offset {
 			kept = append(kept, s)
 		}
 	}

@@ -79,9 +79,9 @@ func TestCleanKeepsOffsetsAsKafkaDoes(t *testing.T) {
 func TestSpansMerge(t *testing.T) {
 	var h hollow
 	at := place{"t", 0}
-	h.add(at, []span{{5, 7}, {1, 2}})
-	h.add(at, []span{{2, 4}, {6, 9}, {6, 7}})
-	require.Equal(t, []span{{1, 4}, {5, 9}}, h.of("t", 0))
+	h.add(at, []span{{5, 7, 8}, {1, 2, -1}})
+	h.add(at, []span{{2, 4, -1}, {6, 9, 8}, {6, 7, 8}})
+	require.Equal(t, []span{{1, 4, -1}, {5, 9, 8}}, h.of("t", 0))
 	for o, want := range []bool{false, true, true, true, false, true, true, true, true, false} {
 		require.Equal(t, want, covers(h.of("t", 0), int64(o)), o)
 	}

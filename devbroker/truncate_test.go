@@ -51,6 +51,23 @@ func TestR05_TruncateCutsALog(t *testing.T) {
 	require.EqualValues(t, 2, end, "nothing lies behind")
 }
 
+// A new leader's log never had the lost records: it was not compacted by them.
+func TestR05_TruncateBringsBackWhatTheLostRecordsReplaced(t *testing.T) {
+	b := start(t, Dir(t.TempDir()), Relaxed())
+	topic(t, b, "t", 1)
+	for _, v := range []string{"a0", "b1", "b2", "a3", "b4"} {
+		require.NoError(t, b.Produce("t", 0, rec(v[:1], v)...))
+	}
+	require.NoError(t, b.Clean("t", 0))
+	require.Equal(t, []string{"a3", "b4"}, values(t, b, "t", 0))
+	_, err := b.Truncate("t", 0, 4)
+	require.NoError(t, err)
+	require.Equal(t, []string{"b1", "b2", "a3"}, values(t, b, "t", 0))
+	_, err = b.Truncate("t", 0, 3)
+	require.NoError(t, err)
+	require.Equal(t, []string{"a0", "b1", "b2"}, values(t, b, "t", 0))
+}
+
 // A log that DeleteRecords has emptied goes on where it ended when the broker comes back.
 func TestEmptiedLogKeepsItsEnd(t *testing.T) {
 	dir := t.TempDir()
