@@ -40,7 +40,8 @@ type Checkpoint struct {
 	Partition int32
 	// Position is the next offset to apply: the rows are the fold of the log before it.
 	Position int64
-	// LastApplied is the offset of the last record that was applied, UnknownOffset for none. It may be well below
+	// LastApplied is the last offset that a batch was met at, UnknownOffset for none: one of aborted records, or a marker,
+	// counts as one of data does, since a log that is truncated below it and grows again has other records there. It is below
 	// Position. LastAppliedEpoch is its batch's leader epoch as read back from the log, UnknownEpoch where it was not;
 	// ReadBack sets it.
 	LastApplied      int64

@@ -43,8 +43,6 @@ type Records struct {
 	Present int64
 	// FirstEpoch and LastEpoch are the leader epochs of the first and last batch, UnknownEpoch without one.
 	FirstEpoch, LastEpoch int32
-	// RecordEpoch is that of the batch of the last of Records, of no meaning without any.
-	RecordEpoch int32
 	// LogStart, Stable (last stable offset) and End (high watermark) are what the broker said with this answer,
 	// UnknownOffset where it did not.
 	LogStart, Stable, End int64

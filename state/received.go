@@ -120,9 +120,11 @@ func (r *restorer) take(now time.Time, rs Records) {
 	if rs.LastEpoch >= 0 {
 		r.epoch = rs.LastEpoch
 	}
-	if n := len(rs.Records); n > 0 {
-		r.cp.LastApplied = rs.Records[n-1].Offset
-		r.cp.ReadBack(rs.RecordEpoch)
+	if rs.LastEpoch >= 0 || len(rs.Records) > 0 {
+		r.cp.LastApplied = rs.Next - 1
+		r.cp.ReadBack(rs.LastEpoch)
+	}
+	if len(rs.Records) > 0 {
 		r.cp.Inputs, r.cp.InputTopics = nil, nil
 	}
 	r.stampAt(now, r.fetchAsked, r.endOf(rs))

@@ -25,7 +25,7 @@ func TestR10_RestoreOfAnEmptyLog(t *testing.T) {
 		require.Zero(t, out.Records)
 		b.reopen()
 		out = b.restore()
-		require.Equal(t, state.Rebuild, out.Plan.Decision, "no record tells whether it is the same log")
+		require.Equal(t, state.Ready, out.Plan.Decision)
 		require.Zero(t, out.Records)
 	})
 	inBubble("R10_StartIsEnd", t, func(t *testing.T, b *bench) {
@@ -139,6 +139,18 @@ func TestR04_R05_AnotherHistory(t *testing.T) {
 		b.reopen()
 		b.restore()
 		b.requireReset("truncated and grew again")
+	})
+	inBubble("R05_OnlyMarkersTruncatedAndGrownAgain", t, func(t *testing.T, b *bench) {
+		b.put(10, "k")
+		b.log.PutAborted("a", "1")
+		b.log.Marker()
+		b.restore()
+		b.log.Truncate(10) // no record of a row is lost
+		b.put(2, "other")
+		b.reopen()
+		b.restore()
+		b.requireReset("truncated and grew again")
+		b.requireEqual()
 	})
 }
 

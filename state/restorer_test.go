@@ -89,7 +89,6 @@ func randomRecords(rng *rand.Rand, position int64) Records {
 	if rs.Present = int64(len(rs.Records)); rs.Present > 0 {
 		rs.FirstEpoch = rng.Int32N(4)
 		rs.LastEpoch = rs.FirstEpoch + rng.Int32N(2)
-		rs.RecordEpoch = rs.LastEpoch
 	}
 	return rs
 }

@@ -131,7 +131,6 @@ func (s *scenario) records(d *datadriven.TestData) Records {
 	epoch := int32(s.number(d, "epoch", int64(UnknownEpoch)))
 	rs := Records{Position: from, Next: to, FirstEpoch: epoch, LastEpoch: int32(s.number(d, "last-epoch", int64(epoch))),
 		LogStart: s.number(d, "log-start", UnknownOffset), Stable: s.number(d, "stable", to), End: s.number(d, "end", to)}
-	rs.RecordEpoch = rs.LastEpoch
 	var at []int64
 	if !d.MaybeScanArgs(s.g.t, "at", &at) && !d.HasArg("none") {
 		for o := from; o < to-s.number(d, "markers", 0); o++ {

@@ -120,11 +120,7 @@ func unpack(sets []*sarama.Records, aborted []*sarama.AbortedTransaction, positi
 			out.FirstEpoch = b.PartitionLeaderEpoch
 		}
 		out.LastEpoch = b.PartitionLeaderEpoch
-		before := len(out.Records)
 		unpackBatch(b, filter.drops(b), &out, &arena)
-		if len(out.Records) > before {
-			out.RecordEpoch = b.PartitionLeaderEpoch
-		}
 	}
 	return out
 }

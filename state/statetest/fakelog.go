@@ -307,7 +307,7 @@ func (l *FakeLog) answer(position int64) state.Records {
 			rs.FirstEpoch = e.epoch
 		}
 		if e.kind == data {
-			rs.Records, rs.RecordEpoch = append(rs.Records, e.Record), e.epoch
+			rs.Records = append(rs.Records, e.Record)
 			rs.Bytes += int64(len(e.Key) + len(e.Value))
 		}
 	}
