@@ -9,7 +9,7 @@ import (
 // layers is the order of the packages: non-test files import from lower rows only. A pattern is one of path.Match.
 var layers = [][]string{
 	{"internal/invariant", "internal/task", "internal/lint", "internal/layout", "internal/digest", "codec"},
-	{"internal/scope", "internal/ldb", "internal/bubbletest"},
+	{"internal/scope", "internal/ldb", "internal/bubbletest", "internal/realkafka"},
 	{"topology", "state", "policy"},
 	{"internal/kafka", "observe", "state/statetest", "devbroker"},
 	{"internal/audit"},
