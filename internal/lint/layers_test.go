@@ -16,7 +16,7 @@ var layers = [][]string{
 	{"processor", "metrics", "health", "internal/inspect"},
 	{"streamtest"},
 	{"examples/*/*", "bench/*"}, // parts of the programs below, for them alone
-	{"cmd/tarn", "examples/*", "bench", "soak"},
+	{"cmd/tarn", "examples/*", "bench", "soak", "internal/e2e"},
 }
 
 // client is a library that few packages may know.
@@ -29,7 +29,7 @@ type client struct {
 }
 
 var clients = []client{
-	{module: "github.com/IBM/sarama", users: []string{"internal/kafka", "bench", "bench/*"}, tests: []string{"processor", "examples/*"}},
+	{module: "github.com/IBM/sarama", users: []string{"internal/kafka", "bench", "bench/*"}, tests: []string{"processor", "internal/e2e", "examples/*"}},
 	{module: "github.com/syndtr/goleveldb", users: []string{"internal/ldb", "bench", "bench/*"}},
 	{module: "github.com/twmb/franz-go", users: []string{"devbroker", "bench", "bench/*"}},
 	{module: "github.com/lovoo/goka", users: []string{"bench", "bench/*"}},
