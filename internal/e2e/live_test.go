@@ -25,16 +25,19 @@ func (s *site) bulk(short string, n int) {
 	}
 }
 
+// session is the shortest that a broker takes; the rebalance time-out of these tests is as long.
+const session = 6 * time.Second
+
 // slowly starts each program over a line that stops after some megabytes of a longer log, has disturb done meanwhile, and
 // lets it go on.
-func slowly(t *testing.T, configs map[string]string, disturb func(s *site), check func(p *program), options ...processor.Option) {
+func slowly(t *testing.T, topic map[string]string, disturb func(s *site), check func(p *program)) {
 	for kind, start := range programs {
 		t.Run(kind, func(t *testing.T) {
 			s, l := newSite(t), holdAfter(2_000_000)
-			s.tables(configs)
+			s.tables(topic)
 			s.put("table", "dead", "1")
 			s.bulk("table", 120)
-			p := start(s, t.TempDir(), append([]processor.Option{l.option(), processor.MemoryBytes(32 << 20)}, options...)...)
+			p := start(s, t.TempDir(), l.option(), processor.MemoryBytes(32<<20), processor.SessionTimeout(session), processor.StopTimeout(session))
 			select {
 			case <-l.waiting:
 			case <-time.After(patience):
@@ -83,7 +86,6 @@ func without(rows map[string]string, keys ...string) map[string]string {
 
 // The restore stands still for longer than the session and the rebalance may last: the member keeps its partition.
 func TestR26_RestoreLongerThanTheSession(t *testing.T) {
-	const session = 6 * time.Second // the least that a broker takes
 	slowly(t, nil, func(s *site) {
 		select {
 		case <-time.After(2 * session):
@@ -94,7 +96,7 @@ func TestR26_RestoreLongerThanTheSession(t *testing.T) {
 		require.Zero(p, p.lost)
 		decisions, _ := p.planned()
 		require.Equal(p, []state.Decision{state.Rebuild}, decisions)
-	}, processor.SessionTimeout(session), processor.StopTimeout(session))
+	})
 }
 
 // A follower of a log that changes under it ends with what the topic has.
@@ -154,7 +156,7 @@ func TestR64_CallbackSleepsPastTheRebalance(t *testing.T) {
 	s := newSite(t)
 	s.create("input", 1)
 	asleep, wake := make(chan struct{}, 1), make(chan struct{})
-	short := []processor.Option{processor.SessionTimeout(6 * time.Second), processor.StopTimeout(2 * time.Second)}
+	short := []processor.Option{processor.SessionTimeout(session), processor.StopTimeout(2 * time.Second)}
 	first := startCounting(s, t.TempDir(), func(key string) {
 		if key == "sleeper" {
 			asleep <- struct{}{}

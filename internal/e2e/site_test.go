@@ -31,7 +31,7 @@ type site struct {
 
 func newSite(t *testing.T) *site {
 	t.Parallel()
-	return siteOn(t, kafka)
+	return siteOn(t, shared)
 }
 
 func siteOn(t *testing.T, cluster *realkafka.Cluster) *site {
