@@ -40,40 +40,56 @@ func (a *app) restore(ctx context.Context, all ...restored) error {
 // unseen is how long a restore may take without a bar.
 const unseen = 300 * time.Millisecond
 
-// drawBars draws a bar for each that has tables, until ctx ends. What is done stays in sight.
+const drawEvery = 100 * time.Millisecond
+
+// drawBars draws a bar for each that has something left to read, until ctx ends. What is done stays in sight.
 func drawBars(ctx context.Context, out io.Writer, all []restored) {
-	w := pretty.NewWriter()
-	w.SetOutputWriter(out)
-	w.SetTrackerLength(30)
-	w.SetUpdateFrequency(drawEvery)
-	style := w.Style()
-	style.Options.PercentFormat, style.Options.Separator, style.Options.DoneString = "%3.0f%%", "  ", "done"
-	style.Visibility = pretty.StyleVisibility{Percentage: true, Tracker: true}
-	bars := map[string]*pretty.Tracker{}
-	for _, r := range all {
-		if r.progress != nil {
-			bars[r.name] = &pretty.Tracker{AutoStopDisabled: true} // the end may rise
-			w.AppendTracker(bars[r.name])
-		}
+	b := newBars(out)
+	drawn := start(context.WithoutCancel(ctx), part{"draw", func(context.Context) error { b.Render(); return nil }})
+	for b.update(all); pause(ctx, drawEvery) == nil; b.update(all) {
 	}
-	drawn := start(context.WithoutCancel(ctx), part{"draw", func(context.Context) error { w.Render(); return nil }})
-	update := func() {
-		for _, r := range all {
-			if bar := bars[r.name]; bar != nil && !bar.IsDone() {
-				move(bar, r.name, r.progress())
-			}
-		}
+	b.update(all)
+	for !b.IsRenderInProgress() && pause(drawn.ctx, time.Millisecond) == nil { // to be stopped it must have begun
 	}
-	for update(); pause(ctx, drawEvery) == nil; update() {
-	}
-	update()
-	for !w.IsRenderInProgress() && pause(drawn.ctx, time.Millisecond) == nil { // to be stopped it must have begun
-	}
-	w.Stop()
+	b.Stop()
 	_ = drawn.stop() // drawing has no error
 }
 
-const drawEvery = 100 * time.Millisecond
+// bars are those of the parts, by name.
+type bars struct {
+	pretty.Writer
+	of map[string]*pretty.Tracker
+}
+
+func newBars(out io.Writer) *bars {
+	b := &bars{pretty.NewWriter(), map[string]*pretty.Tracker{}}
+	b.SetOutputWriter(out)
+	b.SetTrackerLength(30)
+	b.SetUpdateFrequency(drawEvery)
+	style := b.Style()
+	style.Options.PercentFormat, style.Options.Separator, style.Options.DoneString = "%3.0f%%", "  ", "done"
+	style.Visibility = pretty.StyleVisibility{Percentage: true, Tracker: true}
+	return b
+}
+
+// update moves the bars, and adds those of parts that have something to read now.
+func (b *bars) update(all []restored) {
+	for _, r := range all {
+		bar := b.of[r.name]
+		if r.progress == nil || bar != nil && bar.IsDone() {
+			continue
+		}
+		p := r.progress()
+		if bar == nil && p.Sum.Position < p.Sum.End {
+			bar = &pretty.Tracker{AutoStopDisabled: true} // the end may rise
+			b.of[r.name] = bar
+			b.AppendTracker(bar)
+		}
+		if bar != nil {
+			move(bar, r.name, p)
+		}
+	}
+}
 
 // move shows progress in a bar.
 func move(bar *pretty.Tracker, name string, p observe.Progress) {

@@ -34,7 +34,7 @@ func TestCaption(t *testing.T) {
 	require.Equal(t, "1350 records of 2 partitions in 4s", caption(s.Progress()))
 }
 
-// A bar for each part with tables, redrawn in place; what is done stays.
+// A bar for each part with something to read, redrawn in place; what is done stays.
 func TestDrawBars(t *testing.T) {
 	var out bytes.Buffer
 	s, n := halfWay(), 0
@@ -46,9 +46,11 @@ func TestDrawBars(t *testing.T) {
 		}
 		return s.Progress()
 	}
-	drawBars(ctx, &out, []restored{{name: "parse"}, {name: "detect", progress: detect}, {name: "view", progress: halfWay().Progress}})
+	drawBars(ctx, &out, []restored{{name: "parse"}, {name: "detect", progress: detect}, {name: "view", progress: halfWay().Progress},
+		{name: "file", progress: func() observe.Progress { return observe.Stats{State: observe.StateRunning}.Progress() }}})
 	text := regexp.MustCompile(`\x1b\[[0-9]*[A-Z]`).ReplaceAllString(out.String(), "")
 	require.NotContains(t, text, "parse")
+	require.NotContains(t, text, "file", "it has nothing to read")
 	require.Contains(t, text, " 75% [#####################.......]  detect: 1 of 2 partitions, 1350 records, 125/s, 4s left")
 	require.Equal(t, 1, strings.Count(text, "detect: 1350 records of 2 partitions in 4s  done"))
 	require.Contains(t, text, "view: 1 of 2")
