@@ -57,6 +57,7 @@ type stateFlags struct {
 	stderr  io.Writer
 	dir     string
 	brokers string
+	config  string
 	timeout time.Duration
 	json    bool
 	values  inspect.Values
@@ -81,6 +82,10 @@ func (f *stateFlags) scripting() *stateFlags {
 // asking adds what is needed to ask Kafka.
 func (f *stateFlags) asking() *stateFlags {
 	f.set.StringVar(&f.brokers, "brokers", "", "`addresses` of brokers, host:port, with commas between them")
+	f.set.StringVar(&f.config, "config", "", "`file` with client properties, for TLS and SASL, as Kafka's tools and kcat take it:\n"+
+		"security.protocol, ssl.ca.location, ssl.certificate.location, ssl.key.location,\n"+
+		"sasl.mechanism (PLAIN, SCRAM-SHA-256, SCRAM-SHA-512), sasl.username, sasl.password.\n"+
+		"A password that is not in it is read from "+inspect.PasswordVariable)
 	f.set.DurationVar(&f.timeout, "timeout", 30*time.Second, "`time` to reach a broker in")
 	return f
 }
@@ -131,7 +136,7 @@ func (f *stateFlags) connect(ctx context.Context) (*inspect.Kafka, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
-	return inspect.Connect(ctx, strings.Split(f.brokers, ","))
+	return inspect.Connect(ctx, strings.Split(f.brokers, ","), f.config)
 }
 
 // writeJSON writes v as indented JSON.

@@ -19,9 +19,19 @@ type Kafka struct {
 	names  map[string]string
 }
 
-// Connect reaches a broker.
-func Connect(ctx context.Context, brokers []string) (*Kafka, error) {
-	client, err := kafka.NewClient(kafka.Config{Brokers: brokers, ClientID: "tarn-state", Logger: slog.New(slog.DiscardHandler)})
+// PasswordVariable is where a SASL password is read from that is in no properties file.
+const PasswordVariable = kafka.PasswordVariable
+
+// Connect reaches a broker. properties names a file that says how, "" for a connection without TLS and SASL.
+func Connect(ctx context.Context, brokers []string, properties string) (*Kafka, error) {
+	conf := kafka.Config{Brokers: brokers, ClientID: "tarn-state", Logger: slog.New(slog.DiscardHandler)}
+	if properties != "" {
+		var err error
+		if conf.Sarama, err = kafka.ReadProperties(properties); err != nil {
+			return nil, err
+		}
+	}
+	client, err := kafka.NewClient(conf)
 	if err != nil {
 		return nil, err
 	}
