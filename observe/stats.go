@@ -124,8 +124,9 @@ type TableStats struct {
 	Partition int32
 	// Role is one of the Role constants. What is written, and the layers, are those of a kept table.
 	Role string
-	// Position is the next offset of the table's topic to apply, End the log's end, Lag is End - Position. While the group
-	// itself writes the table, they are those of its last commit.
+	// Position is the next offset of the table's topic to apply, End the log's end, Lag is End - Position. A Lag of 0 says
+	// that reads show all of it: it is Unknown while a restore has read everything and is not done. While the group itself
+	// writes the table, they are those of its last commit.
 	Position, End, Lag int64
 	// Flushed is the position on disk: a crash costs the records from there to Position.
 	Flushed int64

@@ -15,7 +15,8 @@ import (
 // cell is one table partition of a task, below the open layer.
 //
 // Layers, newest first: sealed (in a commit), committed (in Kafka, not on disk), frozen (being flushed), then the
-// store. Only the task's goroutine reads sealed; readers outside see committed and what lies below it.
+// store. Readers outside the task see committed and what lies below it, and sealed from the moment Kafka has it: offsets are
+// committed after that, so that whoever hears of those finds the rows.
 //
 // The naive flush writes the newest values with the newest position; a commit that is promoted meanwhile would then be
 // covered by a checkpoint written before its values. The rule: a checkpoint moves with the layer it describes. freeze
@@ -30,6 +31,7 @@ type cell struct {
 	mu          sync.RWMutex
 	sealed      layer
 	sealedOf    *scope.Change // the first change of the sealed layer: which one it is
+	produced    bool          // Kafka has the sealed layer
 	committed   layer
 	frozen      layer
 	sealedBytes int
@@ -67,7 +69,7 @@ func (c *cell) layered(key string, inside bool) (scope.Change, bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	layers := [3]layer{c.sealed, c.committed, c.frozen}
-	if !inside {
+	if !inside && !c.produced {
 		layers[0] = nil
 	}
 	for _, l := range layers {
@@ -87,7 +89,7 @@ func (c *cell) seal(changes []scope.Change) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.sealed, c.sealedOf, c.sealedBytes = l, first(changes), bytes
+	c.sealed, c.sealedOf, c.sealedBytes, c.produced = l, first(changes), bytes, false
 }
 
 func first(changes []scope.Change) *scope.Change {
@@ -112,11 +114,11 @@ func (c *cell) gap(changes []scope.Change) bool {
 	return false
 }
 
-// writtenBy notes which producer wrote the sealed layer.
+// writtenBy notes that Kafka has the sealed layer, and which producer wrote it.
 func (c *cell) writtenBy(producer int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.writer = producer
+	c.writer, c.produced = producer, true
 }
 
 // promote moves a sealed layer to the committed one, now that Kafka has changes at the offsets filled in, and the input

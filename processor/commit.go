@@ -201,6 +201,9 @@ func (c *committer) commit(ctx context.Context, turn []*sealed) error {
 	began := c.env.now()
 	err := c.produce(ctx, turn)
 	if err == nil {
+		for _, s := range turn {
+			s.placed()
+		}
 		err = c.env.commitOffsets(ctx, offsetsOf(turn))
 	}
 	if errors.Is(context.Cause(ctx), errLost) || errors.Is(err, kafka.ErrOutcomeUnknown) || errors.Is(err, kafka.ErrOffsetUnknown) {
@@ -319,7 +322,6 @@ func (c *committer) closeProducer() {
 func (c *committer) promote(turn []*sealed) {
 	now, flush := c.env.now(), false
 	for _, s := range turn {
-		s.placed()
 		if s.gap() {
 			c.env.tasks.restart(s.task, errOtherWriter)
 			continue

@@ -207,5 +207,8 @@ func (f *follower) stats() observe.TableStats {
 			s.Stale, s.Cause = true, cause
 		}
 	}
+	if s.Lag == 0 && !f.isCurrent() { // a moment later reads show it
+		s.Lag = observe.Unknown
+	}
 	return s
 }

@@ -301,6 +301,7 @@ func (m *tableMeter) stats() observe.TableStats {
 	s := observe.TableStats{Topic: m.topic, Partition: m.partition, Role: m.role, Restore: m.restoring(),
 		Position: observe.Unknown, End: observe.Unknown, Lag: observe.Unknown, Flushed: observe.Unknown}
 	store, c, cursor := m.store, m.cell, m.cursor
+	shown := m.restore.Done && m.role != observe.RoleKept || c != nil
 	if m.restore.Decision != "" {
 		s.Position, s.End = m.restore.Position, m.restore.End
 		if m.restore.Done {
@@ -319,7 +320,9 @@ func (m *tableMeter) stats() observe.TableStats {
 	if c != nil {
 		c.stats(&s)
 	}
-	s.End, s.Lag = lagAt(s.Position, s.End)
+	if s.End, s.Lag = lagAt(s.Position, s.End); s.Lag == 0 && !shown {
+		s.Lag = observe.Unknown
+	}
 	s.Open = observe.LayerStats{Rows: int(m.openRows.Load()), Bytes: m.openBytes.Load()}
 	s.Records, s.Bytes = m.records.Load(), m.bytes.Load()
 	return s

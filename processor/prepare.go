@@ -110,8 +110,8 @@ func (t *task) restoreTable(ctx context.Context, i int) error {
 	t.env.count.restored.Add(out.Records)
 	c.check, _ = store.Checkpoint()
 	c.asked = t.env.now()
-	m.restored(c)
 	kept.restored(c)
+	m.restored(c)
 	return nil
 }
 

@@ -191,11 +191,11 @@ func (v *View[T]) partition(ctx context.Context, client *kafka.Client, p *part) 
 	m.watch(p.store, cursor)
 	o := v.budget.restoring(v.conf.restoreOptions(p.at, m), func() {})
 	o.Changed = v.changed(p.at.Partition)
-	o.Observer = doubts(p.setDoubt).Tee(o.Observer).Tee(state.Observer{Ready: func(state.Outcome) {
+	o.Observer = doubts(p.setDoubt).Tee(state.Observer{Ready: func(state.Outcome) {
 		if p.ready() && v.behind.Add(-1) == 0 {
 			close(v.ready)
 		}
-	}})
+	}}).Tee(o.Observer) // who is told that it is current can read it
 	return v.counted(state.Follow(ctx, p.store, log, o))
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/tarnstream/tarn/codec"
 	"github.com/tarnstream/tarn/devbroker"
+	"github.com/tarnstream/tarn/observe"
 	"github.com/tarnstream/tarn/policy"
 	"github.com/tarnstream/tarn/processor"
 	"github.com/tarnstream/tarn/state"
@@ -191,6 +192,65 @@ func TestCreateTopics(t *testing.T) {
 		require.NoError(k.T, err)
 		require.Equal(k.T, 2, n)
 		require.Equal(k.T, "compact", config["cleanup.policy"])
+	})
+}
+
+// Who waits until nothing is left to be committed finds the rows at once, also where the instance has not heard yet that its
+// offsets are committed.
+func TestLag_ZeroMeansThatRowsAreSeen(t *testing.T) {
+	streamtest.Run(t, func(k *streamtest.Kit) {
+		k.Topic("clicks", 1)
+		g := clicker(k.T)
+		a := k.Start(g)
+		held := k.Broker.HoldAnswer(devbroker.OffsetCommit, "clicker")
+		k.Send("clicks", "ann", "x")
+		<-held.Arrived()
+		lag, err := processor.Lag(k.T.Context(), g, k.Options("x")...)
+		require.NoError(k.T, err)
+		require.Zero(k.T, lag)
+		n, _, err := processor.Get(a.Processor, counts, "ann")
+		require.NoError(k.T, err)
+		require.EqualValues(k.T, 1, n)
+		held.Release()
+		k.Settle(g)
+	})
+}
+
+// At any moment of a restore: where a view has no lag it shows the rows, and who is told that it is done can read them.
+func TestView_LagZeroMeansThatRowsAreSeen(t *testing.T) {
+	streamtest.Run(t, func(k *streamtest.Kit) {
+		k.Topic("clicks", 1)
+		g := clicker(k.T)
+		k.Start(g)
+		click(k, g, "ann", "bob", "ann")
+		var v *processor.View[int64]
+		var wrong []string
+		looks, done := 0, make(chan struct{})
+		look := func(observe.Restore) {
+			looks++
+			_, _, err := v.Get("ann")
+			if lag, known := v.Lag(); known && lag == 0 && err != nil {
+				wrong = append(wrong, fmt.Sprintf("look %d: %v", looks, err))
+			}
+		}
+		v, err := processor.NewView(counts, append(k.Options("v"), processor.Observe(observe.Observer{RestorePlanned: look, RestoreProgress: look,
+			RestoreDone: func(r observe.Restore) {
+				look(r)
+				if lag, known := v.Lag(); !known || lag != 0 {
+					wrong = append(wrong, "done with a lag")
+				}
+				close(done)
+			}}))...)
+		require.NoError(k.T, err)
+		ctx, cancel := context.WithCancel(k.T.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- v.Run(ctx) }()
+		<-done
+		require.Empty(k.T, wrong)
+		require.GreaterOrEqual(k.T, looks, 3)
+		cancel()
+		require.NoError(k.T, <-ended)
+		time.Sleep(2 * time.Second) // LevelDB's last goroutine ends a second after the close
 	})
 }
 
