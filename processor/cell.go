@@ -164,7 +164,7 @@ type consumed struct {
 func weight(ch scope.Change) int { return changeOverhead + len(ch.Key) + len(ch.Value) }
 
 // changeOverhead estimates a change in a layer without key and value.
-const changeOverhead = 136
+const changeOverhead = 128
 
 // dirty tells whether a flush has anything to write.
 func (c *cell) dirty() bool {

@@ -15,7 +15,7 @@ import (
 )
 
 // rowBytes is what a row of the counts adds to a layer that lies below the open one.
-const rowBytes = 136 + 1 + 8
+const rowBytes = 128 + 1 + 8
 
 // teller counts clicks, and tells of some.
 func teller(t *testing.T) *topology.Group {

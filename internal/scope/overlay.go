@@ -63,8 +63,8 @@ type pending[T any] struct {
 // rowOverhead estimates a row without key and data, with its mark, changeOverhead what becomes of one that was written: its change,
 // its place in the sealed layer, its record.
 const (
-	rowOverhead    = 96 // and row
-	changeOverhead = 310
+	rowOverhead    = 72 // and row
+	changeOverhead = 300
 )
 
 // weight estimates the memory of a row, of a dirty one with what it takes when it is sealed.
