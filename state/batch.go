@@ -48,8 +48,8 @@ func (b *Batch) Delete(key []byte) {
 func (b *Batch) SetCheckpoint(c Checkpoint) { b.checkpoint, b.has = c, true }
 
 // SetChange says by what the batch changes the digest of the store's rows: the rows that it puts, less those that are there
-// before it of the keys that it puts and deletes. What it does not say, or wrongly, nobody can know without reading those rows:
-// a batch with puts or deletes and without this makes the store's digest unknown.
+// before it of the keys that it puts and deletes. A batch with puts or deletes and without this makes the store's digest unknown.
+// After a wrong one each audit tells of altered rows.
 func (b *Batch) SetChange(d digest.Sum) { b.change = d }
 
 // changes is by what the batch changes the digest of the rows that are there before it.

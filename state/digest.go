@@ -6,10 +6,10 @@ import "github.com/tarnstream/tarn/internal/digest"
 //
 // The naive way keeps one number and corrects it with each write. It fails where a write does not know which rows it takes
 // the place of: a wrong digest looks like a damaged disk for ever after. Reading them first would cost more than the write.
-// The rule: the digest is known or it is not. A write that knows what it changes (Batch.SetChange), or that needs not know
-// since nothing is there yet, keeps it known; any other makes it unknown. Known again it becomes by a walk over all rows as they
-// were at one moment, with what later writes have changed. It goes to disk in the batch of the rows that it speaks of, and it
-// counts in memory only once they are written: a crash, a torn write or a failed one leaves both or neither.
+// The rule: the digest is known or it is not. A write that knows what it changes (Batch.SetChange) keeps it known; any other
+// makes it unknown. Known again it becomes by a walk over all rows as they were at one moment, with what later writes have
+// changed; that of a rebuild is known by its last merge, which is such a walk. It goes to disk in the batch of the rows that it
+// speaks of, and it counts in memory only once they are written: a crash, a torn write or a failed one leaves both or neither.
 type rowSum struct {
 	sum digest.Sum
 	// drift is the sum of all changes that were known since the open, lost the flush that changed rows without.
