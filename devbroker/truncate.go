@@ -16,21 +16,24 @@ import (
 //
 // What producers wrote before is remembered all the same: one that goes on is not told that its sequence is out of order.
 func (b *Broker) Truncate(topic string, partition int32, offset int64) (end int64, err error) {
-	bounds, err := b.Bounds(topic, partition)
+	before, err := b.Bounds(topic, partition)
 	if err != nil {
 		return 0, err
 	}
 	if err := b.Reload(func(dir string) error { return cutLog(partitionDir(dir, topic, partition), offset) }); err != nil {
 		return 0, err
 	}
-	if err := b.MoveLeader(topic, partition, bounds.Leader); err != nil {
-		return 0, err
+	after := Bounds{Epoch: -1}
+	for after.Epoch <= before.Epoch { // the cluster has forgotten the epoch where no batch with it is left
+		if err := b.MoveLeader(topic, partition, before.Leader); err != nil {
+			return 0, err
+		}
+		if after, err = b.Bounds(topic, partition); err != nil {
+			return 0, err
+		}
 	}
-	if bounds, err = b.Bounds(topic, partition); err != nil {
-		return 0, err
-	}
-	b.hollow.cut(place{topic, partition}, bounds.End)
-	return bounds.End, nil
+	b.hollow.cut(place{topic, partition}, after.End)
+	return after.End, nil
 }
 
 // partitionDir is where the cluster keeps a partition.

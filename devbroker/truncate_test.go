@@ -68,6 +68,23 @@ func TestR05_TruncateBringsBackWhatTheLostRecordsReplaced(t *testing.T) {
 	require.Equal(t, []string{"a0", "b1", "b2"}, values(t, b, "t", 0))
 }
 
+// The epoch rises also where no batch is left that tells of the one before.
+func TestR05_TruncateOfAWholeLogRaisesTheEpoch(t *testing.T) {
+	b := start(t, Dir(t.TempDir()), Relaxed(), Brokers(3))
+	topic(t, b, "t", 1)
+	for range 3 {
+		require.NoError(t, b.ShuffleLeaders())
+	}
+	require.NoError(t, b.Produce("t", 0, rec("k", "1")...))
+	before, err := b.Bounds("t", 0)
+	require.NoError(t, err)
+	_, err = b.Truncate("t", 0, 0)
+	require.NoError(t, err)
+	after, err := b.Bounds("t", 0)
+	require.NoError(t, err)
+	require.Greater(t, after.Epoch, before.Epoch)
+}
+
 // A log that DeleteRecords has emptied goes on where it ended when the broker comes back.
 func TestEmptiedLogKeepsItsEnd(t *testing.T) {
 	dir := t.TempDir()
