@@ -14,9 +14,9 @@ import (
 
 // cell is one table partition of a task, below the open layer.
 //
-// Layers, newest first: sealed (in a commit), committed (in Kafka, not on disk), frozen (being flushed), then the
-// store. Readers outside the task see committed and what lies below it, and sealed from the moment Kafka has it: offsets are
-// committed after that, so that whoever hears of those finds the rows.
+// Layers, newest first: sealed (in a commit), produced (in Kafka, its offsets not committed), committed (in Kafka, not on disk),
+// frozen (being flushed), then the store. Readers outside the task see produced and what lies below it, so that whoever hears of the
+// offsets finds the rows. A task that is stopped seals its last layer while an older one is in a commit, before or after Kafka has that.
 //
 // The naive flush writes the newest values with the newest position; a commit that is promoted meanwhile would then be
 // covered by a checkpoint written before its values. The rule: a checkpoint moves with the layer it describes. freeze
@@ -31,7 +31,7 @@ type cell struct {
 	mu          sync.RWMutex
 	sealed      layer
 	sealedOf    *scope.Change // the first change of the sealed layer: which one it is
-	produced    bool          // Kafka has the sealed layer
+	produced    layer
 	committed   layer
 	frozen      layer
 	sealedBytes int
@@ -68,8 +68,8 @@ func (c *cell) read(key string, inside bool) ([]byte, bool, error) {
 func (c *cell) layered(key string, inside bool) (scope.Change, bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	layers := [3]layer{c.sealed, c.committed, c.frozen}
-	if !inside && !c.produced {
+	layers := [4]layer{c.sealed, c.produced, c.committed, c.frozen}
+	if !inside {
 		layers[0] = nil
 	}
 	for _, l := range layers {
@@ -82,14 +82,21 @@ func (c *cell) layered(key string, inside bool) (scope.Change, bool) {
 
 // seal makes changes the sealed layer.
 func (c *cell) seal(changes []scope.Change) {
-	l, bytes := make(layer, len(changes)), 0
+	l, bytes := layerOf(changes), 0
 	for _, ch := range changes {
-		l[ch.Key] = ch
 		bytes += weight(ch)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.sealed, c.sealedOf, c.sealedBytes, c.produced = l, first(changes), bytes, false
+	c.sealed, c.sealedOf, c.sealedBytes = l, first(changes), bytes
+}
+
+func layerOf(changes []scope.Change) layer {
+	l := make(layer, len(changes))
+	for _, ch := range changes {
+		l[ch.Key] = ch
+	}
+	return l
 }
 
 func first(changes []scope.Change) *scope.Change {
@@ -114,11 +121,14 @@ func (c *cell) gap(changes []scope.Change) bool {
 	return false
 }
 
-// writtenBy notes that Kafka has the sealed layer, and which producer wrote it.
-func (c *cell) writtenBy(producer int64) {
+// writtenBy notes that Kafka has changes that were sealed, and which producer wrote them.
+func (c *cell) writtenBy(changes []scope.Change, producer int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.writer, c.produced = producer, true
+	c.writer, c.produced = producer, c.sealed
+	if c.sealedOf != first(changes) {
+		c.produced = layerOf(changes)
+	}
 }
 
 // promote moves a sealed layer to the committed one, now that Kafka has changes at the offsets filled in, and the input
@@ -144,6 +154,7 @@ func (c *cell) promote(changes []scope.Change, inputs *consumed, now time.Time) 
 		c.bytes += weight(ch)
 		c.promoted = now
 	}
+	c.produced = nil
 	if c.sealedOf == first(changes) {
 		c.sealed, c.sealedOf, c.sealedBytes = nil, nil, 0
 	}

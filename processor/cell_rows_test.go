@@ -136,3 +136,31 @@ func TestCell_SealedIsTheTasksOwn(t *testing.T) {
 		require.Equal(t, want.outside, ok, "%s, from outside", key)
 	}
 }
+
+// A task that is stopped seals its last layer while an older one is in a commit. What Kafka has is seen from outside, and stays
+// seen; the last layer is not.
+func TestCell_TheLastLayerBehindOneInACommit(t *testing.T) {
+	older, last := []scope.Change{placed("older", 0)}, []scope.Change{placed("last", 1)}
+	for name, steps := range map[string]func(*cell){
+		"sealed before Kafka has the older": func(c *cell) { c.seal(older); c.seal(last); c.writtenBy(older, 1) },
+		"sealed after it":                   func(c *cell) { c.seal(older); c.writtenBy(older, 1); c.seal(last) },
+	} {
+		c := newCell("table", 0, newMemory())
+		steps(c)
+		for step, key := range []string{"produced", "promoted"} {
+			if step == 1 {
+				_, gap := c.promote(older, nil, time.Now())
+				require.False(t, gap)
+			}
+			_, ok, err := c.read("older", false)
+			require.NoError(t, err)
+			require.True(t, ok, "%s, %s: Kafka has it", name, key)
+			_, ok, err = c.read("last", false)
+			require.NoError(t, err)
+			require.False(t, ok, "%s, %s: Kafka does not have it", name, key)
+			_, ok, err = c.read("last", true)
+			require.NoError(t, err)
+			require.True(t, ok, "%s, %s: by the task", name, key)
+		}
+	}
+}
