@@ -296,3 +296,51 @@ func TestGet_StaleWhileAReadTableIsRestored(t *testing.T) {
 		})
 	})
 }
+
+// A process that has lost all it had is back in its group before it is given anything: nothing is current there.
+func TestCurrent_BackInTheGroupWithoutTasks(t *testing.T) {
+	streamtest.Run(t, func(k *streamtest.Kit) {
+		inside, release := make(chan struct{}, 1), make(chan struct{})
+		g := blocked(k.T, inside, release)
+		k.Topic("clicks", 1)
+		a := k.Start(g, processor.StopTimeout(20*time.Second))
+		require.True(k.T, a.Processor.Current(counts))
+		k.Send("clicks", "a", "block")
+		<-inside
+		a.Disconnect()
+		k.Until("lost", func() bool { return len(a.Processor.Stats().Tasks) == 0 })
+		a.Connect()
+		for len(a.Processor.Stats().Tasks) == 0 { // its store cannot be closed yet
+			require.False(k.T, a.Processor.Current(counts))
+			require.Equal(k.T, observe.StateJoining, a.Processor.Stats().State)
+			require.False(k.T, a.Processor.Progress().Sum.Done)
+			time.Sleep(10 * time.Millisecond)
+		}
+		close(release)
+		require.NoError(k.T, a.Processor.AwaitCurrent(k.T.Context(), counts))
+		k.Settle(g)
+	})
+}
+
+// A view whose log is in doubt refuses reads: there is no lag to tell.
+func TestView_NoLagInDoubt(t *testing.T) {
+	streamtest.Run(t, func(k *streamtest.Kit) {
+		pagesTopic(k, 1)
+		fillPages(k, 10, "x")
+		v := launchView(k)
+		require.NoError(k.T, v.AwaitCurrent(k.T.Context()))
+		require.NoError(k.T, v.Sync(k.T.Context()))
+		lag, known := v.Lag()
+		require.True(k.T, known)
+		require.Zero(k.T, lag)
+		listing := k.Broker.Hold(devbroker.ListOffsets, "pages")
+		k.OutOfRangeOnce("pages")
+		<-listing.Arrived()
+		require.False(k.T, v.Current())
+		_, known = v.Lag()
+		require.False(k.T, known)
+		listing.Release()
+		require.NoError(k.T, v.AwaitCurrent(k.T.Context()))
+		require.NoError(k.T, v.stop())
+	})
+}

@@ -24,6 +24,7 @@ type tasks struct {
 	holds    map[int32]chan struct{} // partitions whose stores are looked at while they are away; closed at the end of it
 	stopped  bool                    // the membership has ended: nothing starts any more
 	assigned bool
+	given    int           // so many tasks the newest generation has for this process
 	ready    chan struct{} // closed by the first time that every task runs
 	isReady  bool
 }
@@ -75,17 +76,23 @@ func (ts *tasks) joined() {
 	ts.ran()
 }
 
-// areGiven tells whether the process is in its group and has been given its tasks, be it none.
+// areGiven tells whether the process is in its group and has been given its tasks, be it none. Where it has lost all that it had,
+// the next ones are in its generation before they are here.
 func (ts *tasks) areGiven() bool {
 	_, in := ts.env.member.Current()
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
-	return in && ts.assigned
+	return in && ts.assigned && (ts.given == 0 || len(ts.live) > 0)
 }
 
-// onEvent passes on what the membership tells, and hears of a generation in which this process has no task.
+// onEvent passes on what the membership tells, and hears how many tasks this process has in a generation.
 func (ts *tasks) onEvent(e kafka.MemberEvent) {
 	observe.Tell(ts.env.conf.observe.Rebalance, rebalanceOf(ts.env.group.Name, e))
+	if e.Kind == kafka.MemberJoined {
+		ts.mu.Lock()
+		ts.given = len(e.Tasks)
+		ts.mu.Unlock()
+	}
 	if e.Kind == kafka.MemberJoined && len(e.Tasks) == 0 {
 		ts.joined()
 	}

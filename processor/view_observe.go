@@ -60,6 +60,9 @@ func (v *View[T]) Stats() observe.Stats {
 		t := m.stats()
 		if cause, stale := (*v.parts.Load())[n].stale(); stale {
 			t.Stale, t.Cause = true, cause
+			if t.Lag == 0 { // reads do not show it
+				t.Lag = observe.Unknown
+			}
 		}
 		s.Tasks[int32(n)] = observe.TaskStats{State: m.state(), Tables: []observe.TableStats{t}}
 	}
