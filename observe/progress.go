@@ -3,6 +3,7 @@ package observe
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 )
@@ -33,17 +34,20 @@ func (r RestoreStats) Fraction() float64 {
 	return min(1, float64(r.Position-r.From)/float64(r.End-r.From))
 }
 
-// Remaining is the time that the offsets not read yet will take at Rate; false while that is 0.
+// Remaining is the time that the offsets not read yet will take at Rate; false while that is 0, or next to it.
 func (r RestoreStats) Remaining() (time.Duration, bool) {
 	switch left := r.End - r.Position; {
 	case left <= 0:
 		return 0, true
-	case r.Rate <= 0:
+	case r.Rate*mostSeconds <= float64(left):
 		return 0, false
 	default:
 		return time.Duration(float64(left) / r.Rate * float64(time.Second)).Round(time.Second), true
 	}
 }
+
+// mostSeconds is what a Duration can hold.
+const mostSeconds = float64(math.MaxInt64 / time.Second)
 
 // Progress is how far the tables of a Processor or a View have come since this process has them: what a progress bar shows.
 type Progress struct {

@@ -53,6 +53,15 @@ func TestProgress_Waiting(t *testing.T) {
 	require.Equal(t, "0 of 2 table partitions current, 33 % of 3000 offsets, 250/s", p.String())
 }
 
+// A restore that has come to a stand would take longer than a Duration can tell.
+func TestRemaining_AtAStand(t *testing.T) {
+	for _, rate := range []float64{1e-9, 0.01} {
+		left, known := observe.RestoreStats{Decision: "rebuild", End: 1e9, Rate: rate}.Remaining()
+		require.False(t, known)
+		require.Zero(t, left)
+	}
+}
+
 func TestProgress_Done(t *testing.T) {
 	done := restores([]observe.RestoreStats{rebuilt}, []observe.RestoreStats{ready})
 	p := done.Progress()
