@@ -198,7 +198,8 @@ func TestDigest_TellsOfRowsThatWereChangedOnDisk(t *testing.T) {
 			for it.Next() {
 			}
 			walked, stored := it.(*rows).Digests()
-			require.Equal(t, name != "nothing", walked.Contradicts(stored))
+			require.True(t, walked.Known() && stored.Known())
+			require.Equal(t, name != "nothing", walked != stored)
 		})
 	}
 }

@@ -59,9 +59,6 @@ func (s Sum) Minus(o Sum) Sum {
 // Known is false for the zero Sum, and what was made of it.
 func (s Sum) Known() bool { return s.known }
 
-// Contradicts tells that both are known and differ.
-func (s Sum) Contradicts(o Sum) bool { return s.known && o.known && s != o }
-
 // Bits are what is stored of a known Sum.
 func (s Sum) Bits() (bits uint64, known bool) { return s.bits, s.known }
 
