@@ -113,8 +113,8 @@ func (f *stateFlags) parse(args []string) error {
 		return f.misused("no directory given")
 	case len(rest) > 0:
 		return f.misused("unexpected argument %q", rest[0])
-	case f.timeout < 0:
-		return f.misused("-timeout %v is negative", f.timeout)
+	case f.timeout <= 0 && f.set.Lookup("timeout") != nil:
+		return f.misused("-timeout %v leaves no time", f.timeout)
 	}
 	if err := f.values.Check(); err != nil {
 		return f.misused("-%v", err)
@@ -131,12 +131,13 @@ func (f *stateFlags) misused(format string, args ...any) error {
 
 // connect reaches the brokers within -timeout.
 func (f *stateFlags) connect(ctx context.Context) (*inspect.Kafka, error) {
-	if f.brokers == "" {
+	brokers := split(f.brokers)
+	if len(brokers) == 0 {
 		return nil, f.misused("no brokers given: use -brokers")
 	}
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
-	return inspect.Connect(ctx, strings.Split(f.brokers, ","), f.config)
+	return inspect.Connect(ctx, brokers, f.config)
 }
 
 // writeJSON writes v as indented JSON.

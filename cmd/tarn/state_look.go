@@ -45,7 +45,7 @@ func showGroups(w io.Writer, groups []inspect.Group, now time.Time) error {
 			}
 			t.row(place(s.Table, s.Partition), cmp.Or(s.Generation, "none"), position, age, digest, size(s.Bytes), note(&s))
 		}
-		if err := t.flush(); err != nil {
+		if err := t.flush(noStores); err != nil {
 			return err
 		}
 	}
@@ -141,7 +141,7 @@ func showPlans(w io.Writer, all []groupPlan) error {
 		for _, p := range all[i].Plans {
 			t.row(place(p.Table, p.Partition), p.Decision, number(p.Records, p.To), number(p.From, p.From), number(p.To, p.To), cause(&p))
 		}
-		if err := t.flush(); err != nil {
+		if err := t.flush(noStores); err != nil {
 			return err
 		}
 	}
@@ -202,28 +202,41 @@ func ago(d time.Duration) string {
 
 // table writes rows in columns. The last column may be empty.
 type table struct {
-	w    *tabwriter.Writer
-	rows int
+	w       io.Writer
+	columns *tabwriter.Writer
+	text    strings.Builder // what columns has written
+	rows    int
 }
 
 func newTable(w io.Writer, heads ...string) *table {
-	t := &table{w: tabwriter.NewWriter(w, 0, 0, 2, ' ', 0), rows: -1}
+	t := &table{w: w, rows: -1}
+	t.columns = tabwriter.NewWriter(&t.text, 0, 0, 2, ' ', 0)
 	t.row(heads...)
 	return t
 }
 
+// row adds a line. A cell of several lines, as an error may be, stays in it.
 func (t *table) row(cells ...string) {
-	for len(cells) > 1 && cells[len(cells)-1] == "" {
-		cells = cells[:len(cells)-1]
-	}
-	fmt.Fprintln(t.w, strings.Join(cells, "\t"))
+	fmt.Fprintln(t.columns, strings.ReplaceAll(strings.Join(cells, "\t"), "\n", "; "))
 	t.rows++
 }
 
-// flush writes the table; one without a row is left out.
-func (t *table) flush() error {
+// flush writes the table, or none in its place where it has no row.
+func (t *table) flush(none string) error {
 	if t.rows == 0 {
-		return nil
+		_, err := fmt.Fprintln(t.w, none)
+		return err
 	}
-	return t.w.Flush()
+	if err := t.columns.Flush(); err != nil {
+		return err
+	}
+	for line := range strings.Lines(t.text.String()) {
+		if _, err := fmt.Fprintln(t.w, strings.TrimRight(line, " \n")); err != nil {
+			return err
+		}
+	}
+	return nil
 }
+
+// noStores is told of a group that has no table, or has none yet.
+const noStores = "no stores"

@@ -72,9 +72,9 @@ func showReset(w io.Writer, r *inspect.Reset) error {
 		t.row("offset", place(o.Topic, o.Partition), fmt.Sprint(o.Offset))
 	}
 	for _, topic := range r.Topics {
-		t.row("topic", topic.Name, fmt.Sprintf("%d records at most", topic.Records))
+		t.row("topic", topic.Name, topicNote(&topic))
 	}
-	if err := t.flush(); err != nil {
+	if err := t.flush("there is nothing to remove"); err != nil || t.rows == 0 {
 		return err
 	}
 	verb := "would be"
@@ -82,6 +82,9 @@ func showReset(w io.Writer, r *inspect.Reset) error {
 		verb = "was"
 	}
 	fmt.Fprintf(w, "all of this %s removed\n", verb)
+	if r.Kind == "group" && len(r.Offsets) == 0 {
+		fmt.Fprintln(w, "the group has no committed offsets on these brokers")
+	}
 	if r.Kind == "group" && len(r.Kept) > 0 {
 		fmt.Fprintf(w, "the topics of the tables stay: %s\n", strings.Join(r.Kept, ", "))
 		fmt.Fprintln(w, "where they are the group's own, a start restores them and refuses to count anew into tables that are not empty: see -delete-topics")
@@ -90,4 +93,15 @@ func showReset(w io.Writer, r *inspect.Reset) error {
 		fmt.Fprintln(w, "nothing was changed; -yes does it")
 	}
 	return nil
+}
+
+func topicNote(topic *inspect.ResetTopic) string {
+	if topic.Missing {
+		return "does not exist"
+	}
+	note := fmt.Sprintf("%d records at most", topic.Records)
+	if topic.Other {
+		note += "; not the topic that the stores are of: made again, or of another cluster"
+	}
+	return note
 }

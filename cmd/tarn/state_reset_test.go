@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tarnstream/tarn/codec"
+	"github.com/tarnstream/tarn/devbroker"
 	"github.com/tarnstream/tarn/processor"
 	"github.com/tarnstream/tarn/topology"
 )
@@ -121,12 +122,47 @@ func TestStateReset_TopicsStay(t *testing.T) {
 	s.visit("ann")
 	s.count(func() {})
 	dir := filepath.Join(s.dir, "groups", "visitors")
-	for range 2 { // it may be done again
-		require.Contains(t, s.tell(exitOK, "state", "reset", dir, "-brokers", s.brokers, "-yes"), "all of this was removed")
+	for _, says := range []string{"all of this was removed", "there is nothing to remove"} { // it may be done again
+		require.Contains(t, s.tell(exitOK, "state", "reset", dir, "-brokers", s.brokers, "-yes"), says)
 	}
 	p, err := processor.New(visitors(t), s.options()...)
 	require.NoError(t, err)
 	require.ErrorContains(t, p.Run(t.Context()), "the tables are not empty, but the group has no committed offset")
+}
+
+// The brokers let the group go and not its topic: what is left is done when it is run again.
+func TestStateReset_FailsMidway(t *testing.T) {
+	s := newShop(t)
+	require.NoError(t, s.broker.CreateTopic("visits", 1, nil))
+	s.visit("ann")
+	s.count(func() {})
+	const deleteTopics, topicAuthorizationFailed = 20, 29
+	s.broker.Fail(devbroker.Fault{Request: devbroker.RequestOf(deleteTopics), Err: topicAuthorizationFailed})
+	dir := filepath.Join(s.dir, "groups", "visitors")
+	reset := func(code int) string {
+		return s.tell(code, "state", "reset", dir, "-brokers", s.brokers, "-delete-topics", "visit-counts", "-yes")
+	}
+	require.Contains(t, reset(exitError), "tarn: inspect: the group's offsets are deleted, topics and stores may not be; do it again: topic \"visit-counts\": kafka: DeleteTopics")
+	require.Contains(t, reset(exitOK), "all of this was removed\nthe group has no committed offsets on these brokers\n")
+	_, _, err := s.broker.Config("visit-counts")
+	require.Error(t, err, "the topic is gone")
+	require.NoDirExists(t, filepath.Join(dir, "visit-counts", "0"))
+}
+
+// Topics that are not those that the stores were read from: the operator may have named the wrong brokers.
+func TestStateReset_AnotherTopic(t *testing.T) {
+	s := newShop(t)
+	require.NoError(t, s.broker.CreateTopic("visits", 1, nil))
+	s.visit("ann")
+	s.count(func() {})
+	reset := func() string {
+		return columns(s.tell(exitOK, "state", "reset", filepath.Join(s.dir, "groups", "visitors"), "-brokers", s.brokers, "-delete-topics", "visit-counts"))
+	}
+	require.Regexp(t, `\ntopic  visit-counts  1 records at most\n`, reset())
+	require.NoError(t, s.broker.DeleteTopic("visit-counts"))
+	require.Contains(t, reset(), "\ntopic  visit-counts  does not exist\n")
+	require.NoError(t, s.broker.CreateTopic("visit-counts", 1, nil))
+	require.Contains(t, reset(), "\ntopic  visit-counts  0 records at most; not the topic that the stores are of: made again, or of another cluster\n")
 }
 
 // A group whose members are elsewhere, with another state directory, is in use as well.

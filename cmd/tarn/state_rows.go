@@ -81,7 +81,7 @@ func (f *stateFlags) tellAudits(all []groupAudit) error {
 		for _, s := range all[i].Stores {
 			t.row(place(s.Table, s.Partition), s.Verdict, fmt.Sprint(s.Position), fmt.Sprint(s.Rows), fmt.Sprint(s.Records), digestOf(&s), auditNote(&s))
 		}
-		if err := t.flush(); err != nil {
+		if err := t.flush(noStores); err != nil {
 			return err
 		}
 		for _, s := range all[i].Stores {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -145,6 +146,37 @@ colours/1  g00000001   0         AGE   0000000000000000  SIZE
 	require.Regexp(t, `colours/1 +g00000001 +- +- +- +SIZE +state: store DIR/views/colours/colours/1/g00000001 is damaged: `, text)
 }
 
+// A column is as wide as its widest cell, whichever rows have a last one.
+func TestTable(t *testing.T) {
+	var out strings.Builder
+	table := newTable(&out, "STORE", "SIZE", "NOTE")
+	table.row("a/0", "1.5 KiB", "")
+	table.row("a/1", "964 B", "damaged\na checksum")
+	table.row("a/2", "17.5 KiB", "")
+	require.NoError(t, table.flush("nothing"))
+	require.NoError(t, newTable(&out, "STORE").flush("nothing"))
+	require.Equal(t, `STORE  SIZE      NOTE
+a/0    1.5 KiB
+a/1    964 B     damaged; a checksum
+a/2    17.5 KiB
+nothing
+`, out.String())
+}
+
+// A group without tables has a folder, too.
+func TestState_NoStores(t *testing.T) {
+	s := newShop(t)
+	dir := filepath.Join(s.dir, "groups", "parser")
+	require.NoError(t, os.MkdirAll(dir, 0o755))
+	for command, more := range map[string]string{"inspect": "", "plan": "", "verify": "", "reset": "there is nothing to remove\n"} {
+		args := []string{"state", command, dir, "-brokers", s.brokers}
+		if command == "inspect" {
+			args = args[:3]
+		}
+		require.Equal(t, "group parser in DIR/groups/parser\n"+cmp.Or(more, "no stores\n"), s.tell(exitOK, args...))
+	}
+}
+
 // columns takes the widths out of a table: they go by what was replaced.
 func columns(text string) string {
 	return regexp.MustCompile(`  +`).ReplaceAllString(regexp.MustCompile(` +\n`).ReplaceAllString(text, "\n"), "  ")
@@ -223,7 +255,9 @@ func TestState_Misuse(t *testing.T) {
 		"two directories": {[]string{"inspect", "a", "b"}, `unexpected argument "b"`},
 		"no brokers":      {[]string{"plan", "a"}, "tarn state plan: no brokers given: use -brokers"},
 		"unknown flag":    {[]string{"plan", "a", "-broker", "b"}, "-broker"},
-		"negative time":   {[]string{"plan", "a", "-timeout", "-1s"}, "-timeout -1s is negative"},
+		"empty brokers":   {[]string{"plan", "a", "-brokers", " ,"}, "tarn state plan: no brokers given: use -brokers"},
+		"negative time":   {[]string{"plan", "a", "-timeout", "-1s"}, "-timeout -1s leaves no time"},
+		"no time":         {[]string{"plan", "a", "-timeout", "0"}, "-timeout 0s leaves no time"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			code, stdout, stderr := runFor(t, append([]string{"state"}, tc.args...)...)

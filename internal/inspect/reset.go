@@ -43,10 +43,13 @@ type ResetOffset struct {
 	Offset    int64  `json:"offset"`
 }
 
-// ResetTopic is a topic with as many records at most.
+// ResetTopic is a topic with as many records at most. Other tells that its id is not the one that the stores have, Missing that
+// it does not exist.
 type ResetTopic struct {
 	Name    string `json:"name"`
 	Records int64  `json:"records"`
+	Other   bool   `json:"other,omitempty"`
+	Missing bool   `json:"missing,omitempty"`
 }
 
 // PlanReset tells what a reset of g would remove: its stores, what its group has committed, and topics, which must be those of
@@ -119,10 +122,11 @@ func (k *Kafka) addTopics(ctx context.Context, r *Reset, topics []string) error 
 		if !slices.ContainsFunc(r.Stores, func(s ResetStore) bool { return s.Table == name }) {
 			return fmt.Errorf("inspect: %s is no table that %s has a store of", name, r.Dir)
 		}
-		if err := found[name].Err; err != nil {
-			return err
-		}
 		t := ResetTopic{Name: name}
+		var missing *state.TopicMissingError
+		if t.Missing = errors.As(found[name].Err, &missing); !t.Missing && found[name].Err != nil {
+			return found[name].Err
+		}
 		for p := range found[name].Partitions {
 			log := k.log(name, int32(p))
 			b, err := log.Bounds(ctx)
@@ -131,15 +135,24 @@ func (k *Kafka) addTopics(ctx context.Context, r *Reset, topics []string) error 
 				return err
 			}
 			t.Records += b.End - b.Start
+			t.Other = t.Other || r.group.readAnother(name, b.TopicID)
 		}
 		r.Topics = append(r.Topics, t)
 	}
 	return nil
 }
 
+// readAnother tells whether a store of the table is of a topic with another id. Where an id is not known nothing is told.
+func (g *Group) readAnother(table string, id state.TopicID) bool {
+	none := state.TopicID{}
+	return id != none && slices.ContainsFunc(g.Stores, func(s Store) bool {
+		return s.Table == table && s.raw.TopicID != none && s.raw.TopicID != id
+	})
+}
+
 // Do carries out a reset, with the folder's lock held. It may be done again after it has failed midway. What is committed goes
-// first: Kafka refuses that while the group has members. A start in between finds tables without offsets, which it refuses
-// by default.
+// first: Kafka refuses that while the group has members. The stores go last: they tell whose tables the topics are. A start in
+// between finds tables without offsets or without a topic, both of which it refuses by default.
 func (r *Reset) Do(ctx context.Context, k *Kafka) error {
 	kind := layout.Groups
 	if r.Kind != "group" {
@@ -162,17 +175,19 @@ func (r *Reset) remove(ctx context.Context, k *Kafka, dir *state.GroupDir) error
 			return err
 		}
 	}
-	for _, s := range r.Stores {
-		if err := dir.Remove(s.Table, s.Partition); err != nil {
-			return err
-		}
-	}
-	if len(r.Topics) == 0 {
-		return nil
-	}
 	var names []string
 	for _, t := range r.Topics {
 		names = append(names, t.Name)
 	}
-	return k.client.DeleteTopics(ctx, names...)
+	if len(names) > 0 {
+		if err := k.client.DeleteTopics(ctx, names...); err != nil {
+			return fmt.Errorf("inspect: the group's offsets are deleted, topics and stores may not be; do it again: %w", err)
+		}
+	}
+	for _, s := range r.Stores {
+		if err := dir.Remove(s.Table, s.Partition); err != nil {
+			return fmt.Errorf("inspect: stores are left; do it again: %w", err)
+		}
+	}
+	return nil
 }
