@@ -16,15 +16,16 @@ type line struct {
 	most    int64         // bytes a connection brings before it waits
 	waiting chan struct{} // closed when one waits
 	going   chan struct{} // closed by release
-	once    sync.Once
+	waited  sync.Once
+	went    sync.Once
 }
 
 func holdAfter(most int64) *line {
-	l := &line{most: most, waiting: make(chan struct{}), going: make(chan struct{})}
-	return l
+	return &line{most: most, waiting: make(chan struct{}), going: make(chan struct{})}
 }
 
-func (l *line) release() { close(l.going) }
+// release lets all go on. It may be called again.
+func (l *line) release() { l.went.Do(func() { close(l.going) }) }
 
 func (l *line) option() processor.Option {
 	return processor.Dial(func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -41,7 +42,7 @@ type heldConn struct {
 
 func (c *heldConn) Read(p []byte) (int, error) {
 	if c.read > c.line.most {
-		c.line.once.Do(func() { close(c.line.waiting) })
+		c.line.waited.Do(func() { close(c.line.waiting) })
 		<-c.line.going
 	}
 	n, err := c.Conn.Read(p)

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -38,11 +39,8 @@ func slowly(t *testing.T, topic map[string]string, disturb func(s *site), check 
 			s.put("table", "dead", "1")
 			s.bulk("table", 120)
 			p := start(s, t.TempDir(), l.option(), processor.MemoryBytes(32<<20), processor.SessionTimeout(session), processor.StopTimeout(session))
-			select {
-			case <-l.waiting:
-			case <-time.After(patience):
-				require.FailNow(s, "the log was read without a stop")
-			}
+			t.Cleanup(l.release) // a program that waits on its line does not end
+			s.awaitSign("a connection has brought enough", l.waiting)
 			disturb(s)
 			l.release()
 			check(p)
@@ -156,6 +154,8 @@ func TestR64_CallbackSleepsPastTheRebalance(t *testing.T) {
 	s := newSite(t)
 	s.create("input", 1)
 	asleep, wake := make(chan struct{}, 1), make(chan struct{})
+	waken := sync.OnceFunc(func() { close(wake) })
+	t.Cleanup(waken)
 	short := []processor.Option{processor.SessionTimeout(session), processor.StopTimeout(2 * time.Second)}
 	first := startCounting(s, t.TempDir(), func(key string) {
 		if key == "sleeper" {
@@ -166,11 +166,13 @@ func TestR64_CallbackSleepsPastTheRebalance(t *testing.T) {
 	s.put("input", "a", "x")
 	first.await(map[string]int64{"a": 1})
 	s.put("input", "sleeper", "x", "a", "x")
-	<-asleep
+	s.awaitSign("the callback sleeps", asleep)
 	first.cancel() // it stops, and its callback does not return
 	second := startCounter(s, t.TempDir(), short...)
 	second.await(map[string]int64{"a": 2, "sleeper": 1})
-	close(wake)
+	var stuck *processor.StuckError
+	require.ErrorAs(s, first.ended(), &stuck)
+	waken()
 	s.put("input", "a", "x")
 	second.await(map[string]int64{"a": 3, "sleeper": 1})
 	second.stop()

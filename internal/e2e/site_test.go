@@ -106,6 +106,16 @@ func (s *site) eventually(what string, holds func() bool) {
 	require.Eventually(s, holds, patience, 100*time.Millisecond, what)
 }
 
+// awaitSign waits until sign has come.
+func (s *site) awaitSign(what string, sign <-chan struct{}) {
+	s.Helper()
+	select {
+	case <-sign:
+	case <-time.After(patience):
+		require.FailNow(s, "still not: "+what)
+	}
+}
+
 // put writes to partition 0; a value of none is a deletion.
 func (s *site) put(short string, rows ...string) {
 	s.Helper()

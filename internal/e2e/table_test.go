@@ -186,7 +186,12 @@ func (p *program) rows() map[string]string {
 func (p *program) stop() {
 	p.Helper()
 	p.cancel()
+	require.NoError(p, p.ended())
+}
+
+// ended waits until Run has returned, and gives its error.
+func (p *program) ended() error {
 	err := <-p.done
 	p.done <- err
-	require.NoError(p, err)
+	return err
 }

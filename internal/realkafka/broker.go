@@ -115,13 +115,13 @@ func (b *Broker) tail() []byte {
 }
 
 // Stop lets the broker end by itself (SIGTERM): it gives its partitions away first. It returns when it has ended; where
-// ctx ends before that, the broker is killed and the error says so.
+// ctx ends before that, the broker is killed and the error says so. One that has ended before is an error, with its last words.
 func (b *Broker) Stop(ctx context.Context) error {
 	if b.process == nil {
 		return nil
 	}
 	if err := b.process.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		return err
+		return errors.Join(fmt.Errorf("realkafka: broker %d: %w\n%s", b.id, err, b.tail()), b.Kill())
 	}
 	select {
 	case <-b.process.gone:
@@ -148,12 +148,6 @@ func (b *Broker) Kill() error {
 	}
 	return p.log.Close()
 }
-
-// Pause keeps the broker from running (SIGSTOP), as a machine that is suspended; Resume lets it go on.
-func (b *Broker) Pause() error { return b.process.cmd.Process.Signal(syscall.SIGSTOP) }
-
-// Resume ends a Pause.
-func (b *Broker) Resume() error { return b.process.cmd.Process.Signal(syscall.SIGCONT) }
 
 // watch hands on what a broker says and closes seen at a word.
 type watch struct {

@@ -55,7 +55,7 @@ func properties(id int, of []ports, dir string, extra map[string]string) string 
 }
 
 // CompactSoon are topic configs with which the cleaner works every second or so: a segment is closed after a second, and
-// what is closed is cleaned at once. A deletion stays for forget.
+// what is closed is cleaned at once. A deletion stays for forgetMillis.
 func CompactSoon(forgetMillis int) map[string]string {
 	return map[string]string{
 		"cleanup.policy":            "compact",
