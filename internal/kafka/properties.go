@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -65,9 +66,9 @@ func (s *settings) take(names ...string) (value string) {
 }
 
 func (s *settings) read() {
-	protocol := strings.ToUpper(s.take("security.protocol"))
+	protocol := cmp.Or(strings.ToUpper(s.take("security.protocol")), "PLAINTEXT")
 	switch protocol {
-	case "", "PLAINTEXT":
+	case "PLAINTEXT":
 	case "SSL":
 		s.tls()
 	case "SASL_PLAINTEXT":

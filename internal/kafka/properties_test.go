@@ -48,7 +48,7 @@ func TestReadProperties_Refused(t *testing.T) {
 		want []string
 	}{
 		"protocol": {"security.protocol=TLS", []string{"security.protocol=TLS: one of PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL"}},
-		"unused":   {"sasl.username=ann\nssl.ca.location=x", []string{"sasl.username means nothing here", "ssl.ca.location means nothing here"}},
+		"unused":   {"sasl.username=ann\nssl.ca.location=x", []string{"sasl.username means nothing here with security.protocol=PLAINTEXT", "ssl.ca.location means nothing here"}},
 		"login": {"security.protocol=SASL_PLAINTEXT\nsasl.mechanism=GSSAPI\nsasl.kerberos.service.name=kafka", []string{
 			"no user: set sasl.username", "no password: set sasl.password, sasl.jaas.config, or the environment variable TARN_SASL_PASSWORD",
 			"sasl.mechanism=GSSAPI: one of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512", "sasl.kerberos.service.name means nothing here"}},
