@@ -3,6 +3,7 @@
 package e2e_test
 
 import (
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,6 +38,7 @@ func newSite(t *testing.T) *site {
 func siteOn(t *testing.T, cluster *realkafka.Cluster) *site {
 	t.Helper()
 	name := strings.ToLower(strings.NewReplacer("Test", "", "/", "-", " ", "-").Replace(t.Name()))
+	name += "-" + strconv.FormatUint(uint64(rand.Uint32()), 36) // for -count
 	s := &site{T: t, cluster: cluster, name: name, keys: map[string]bool{}}
 	var err error
 	s.client, err = sarama.NewClient(cluster.Addrs(), saramaConfig())
@@ -173,6 +175,17 @@ func (s *site) bounds(short string) (start, end int64) {
 	end, err = s.client.GetOffset(s.topic(short), 0, sarama.OffsetNewest)
 	require.NoError(s, err)
 	return start, end
+}
+
+// configure changes a config of a topic, and waits until the broker says so.
+func (s *site) configure(short, key, value string) {
+	s.Helper()
+	set := map[string]sarama.IncrementalAlterConfigsEntry{key: {Operation: sarama.IncrementalAlterConfigsOperationSet, Value: &value}}
+	require.NoError(s, s.admin.IncrementalAlterConfig(sarama.TopicResource, s.topic(short), set, false))
+	s.eventually("the config is set", func() bool {
+		found, err := s.admin.DescribeConfig(sarama.ConfigResource{Type: sarama.TopicResource, Name: s.topic(short), ConfigNames: []string{key}})
+		return err == nil && len(found) == 1 && found[0].Value == value
+	})
 }
 
 // trim raises the log start of partition 0.
