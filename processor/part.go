@@ -57,13 +57,22 @@ func (p *part) setDoubt(cause string) {
 	p.doubt = cause
 }
 
-// heard notes the log's end as it was told in answer to a request sent at asked.
+// listed notes the log's end as it was listed in answer to a request sent at asked.
+func (p *part) listed(asked time.Time, end int64) {
+	p.mu.Lock()
+	p.end = state.UnknownOffset
+	p.mu.Unlock()
+	p.heard(asked, end)
+}
+
+// heard notes the log's end as an answer to a fetch sent at asked tells it. One lower than the newest heard of since the last
+// listing is none: a leader that is new may tell it for a moment.
 func (p *part) heard(asked time.Time, end int64) {
 	if end == state.UnknownOffset {
 		return
 	}
 	p.mu.Lock()
-	p.end, p.asked = end, asked
+	p.end, p.asked = max(p.end, end), asked
 	p.mu.Unlock()
 	p.shown()
 }
@@ -183,8 +192,12 @@ func (l *listened) Bounds(ctx context.Context) (state.Bounds, error) {
 		before, _ := l.part.store.Checkpoint()
 		asked := time.Now()
 		b, err := l.Log.Bounds(ctx)
-		if err == nil && b.TopicID == before.TopicID && b.End >= before.Position {
-			l.part.heard(asked, b.End)
+		if err == nil {
+			end := b.End
+			if b.TopicID != before.TopicID || end < before.Position {
+				end = state.UnknownOffset
+			}
+			l.part.listed(asked, end)
 		}
 		if l.await == nil || !is[*state.TopicMissingError](err) {
 			return b, err

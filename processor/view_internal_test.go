@@ -34,3 +34,55 @@ func TestSync_WaitsUntilReadsAreTold(t *testing.T) {
 		require.Error(t, p.reached(ctx, 11))
 	})
 }
+
+// telling is a log with one answer.
+type telling struct {
+	state.Log
+	end    int64
+	bounds state.Bounds
+}
+
+func (l *telling) Bounds(context.Context) (state.Bounds, error) { return l.bounds, nil }
+
+func (l *telling) Fetch(_ context.Context, position int64) (state.Records, error) {
+	return state.Records{Position: position, Next: position, End: l.end}, nil
+}
+
+// A leader that is new may tell a lower end for a moment: what was heard of above the position is not shown for that. A listing may.
+func TestListened_ALowerEndIsNone(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
+		p, log := newPart(observe.Place{}, whole{}, nil), &telling{}
+		p.ready()
+		l := &listened{Log: log, part: p}
+		age := func() time.Duration {
+			s, _ := p.staleness()
+			return s.Age
+		}
+		fetch := func(end int64) {
+			time.Sleep(time.Second)
+			log.end = end
+			_, err := l.Fetch(t.Context(), 10)
+			require.NoError(t, err)
+		}
+		list := func(b state.Bounds) {
+			log.bounds = b
+			_, err := l.Bounds(t.Context())
+			require.NoError(t, err)
+		}
+		fetch(10)
+		require.Zero(t, age())
+		fetch(12)
+		require.Equal(t, time.Second, age())
+		fetch(9)
+		require.Equal(t, 2*time.Second, age(), "10 and 11 are not shown")
+		fetch(state.UnknownOffset)
+		require.Equal(t, 3*time.Second, age())
+		list(state.Bounds{End: 10}) // they were truncated
+		require.Zero(t, age())
+		fetch(12)
+		list(state.Bounds{End: 3, TopicID: state.TopicID{1}})
+		require.Equal(t, time.Second, age(), "of another log")
+		fetch(10)
+		require.Zero(t, age())
+	})
+}
