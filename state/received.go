@@ -135,8 +135,10 @@ const mostChecks = 16
 
 // onCheck compares the epoch of the batch that holds, or follows, the last applied offset. Nothing is applied.
 func (r *restorer) onCheck(now time.Time, rs Records) command {
-	stored := r.cp.LastAppliedEpoch
+	stored, grown := r.cp.LastAppliedEpoch, regrown(rs, r.cp)
 	switch {
+	case rs.FirstEpoch == stored && grown >= 0:
+		r.forced = r.resetPlan(fmt.Sprintf("offset %d has a record, it was passed without one: the log was truncated and grew again", grown))
 	case rs.FirstEpoch == stored:
 		r.checking, r.checked = -1, true
 		return r.goOn(now)
@@ -156,6 +158,20 @@ func (r *restorer) onCheck(now time.Time, rs Records) command {
 
 func covers(rs Records, offset int64) bool {
 	return len(rs.Records) > 0 && rs.Records[0].Offset <= offset
+}
+
+// regrown gives the first offset of an answer where nothing was left when it was passed, behind the last batch that was met, and a
+// record is now; negative for none. What an answer does not reach is not looked at.
+func regrown(rs Records, cp Checkpoint) int64 {
+	for i := range rs.Records {
+		switch o := rs.Records[i].Offset; {
+		case o >= cp.Position:
+			return UnknownOffset
+		case o > cp.LastApplied:
+			return o
+		}
+	}
+	return UnknownOffset
 }
 
 // isReset tells whether err is worth counting as a reset.
