@@ -182,7 +182,7 @@ func metamorphicScript(k *streamtest.Kit, losses bool) streamtest.Script {
 	for n := range 1 + r.IntN(2) {
 		m := newMeta(k.T, shapeOf(r, n))
 		k.Topic(m.orders.Name(), m.partitions)
-		k.StartAs(m.names[0], m.group, m.options...)
+		k.StartAs(m.names[0], m.group, append(m.options, processor.StartTimeout(0))...) // cut off while it starts, it waits
 		script.Ops = append(script.Ops, streamtest.Faults(m.group, m.names, m.options...)...)
 		script.Ops = append(script.Ops, m.sends())
 		if losses {

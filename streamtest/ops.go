@@ -37,8 +37,10 @@ func drawn(r *rand.Rand, most time.Duration) time.Duration {
 // Faults are steps that a group has to come through without any loss: instances of the given names stop, crash, start with
 // the options given, are cut off and have a slow or a failing disk; nodes, connections, leaders and coordinators come and go;
 // requests fail, are slow or are dropped; fetches are out of range that are not; logs of the tables are compacted, and
-// transactions hang in them. Faults that last do so for up to half a minute of virtual time.
+// transactions hang in them. Faults that last do so for up to half a minute of virtual time. A start that meets no broker
+// waits for one, where the options do not set a StartTimeout: to end is what it is to do else, and no fault.
 func Faults(g *topology.Group, names []string, options ...processor.Option) []Op {
+	options = append([]processor.Option{processor.StartTimeout(0)}, options...)
 	at := func(of func(r *rand.Rand, name string) Step) Op {
 		return Op{Draw: func(r *rand.Rand) Step { return of(r, names[r.IntN(len(names))]) }}
 	}
