@@ -34,6 +34,7 @@ func shapeOf(r *rand.Rand, n int) shape {
 		s.names[i] = fmt.Sprintf("%s%d", s.names[i], n)
 	}
 	s.options = []processor.Option{
+		processor.StartTimeout(0), // cut off while it starts, it waits
 		processor.CommitInterval(time.Duration(20+r.IntN(1000)) * time.Millisecond),
 		processor.FlushInterval(time.Duration(100+r.IntN(10_000)) * time.Millisecond),
 		processor.MemoryBytes(int64(40+r.IntN(200)) << 20),
@@ -182,7 +183,7 @@ func metamorphicScript(k *streamtest.Kit, losses bool) streamtest.Script {
 	for n := range 1 + r.IntN(2) {
 		m := newMeta(k.T, shapeOf(r, n))
 		k.Topic(m.orders.Name(), m.partitions)
-		k.StartAs(m.names[0], m.group, append(m.options, processor.StartTimeout(0))...) // cut off while it starts, it waits
+		k.StartAs(m.names[0], m.group, m.options...)
 		script.Ops = append(script.Ops, streamtest.Faults(m.group, m.names, m.options...)...)
 		script.Ops = append(script.Ops, m.sends())
 		if losses {
