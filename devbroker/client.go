@@ -123,6 +123,7 @@ func (b *Broker) askCoordinator(id string, req kmsg.Request) (kmsg.Response, err
 // versions below them.
 var flexible = map[kmsg.Key]int16{
 	kmsg.Produce: 9, kmsg.Fetch: 12, kmsg.ListOffsets: 6, kmsg.Metadata: 9, kmsg.OffsetCommit: 8, kmsg.OffsetFetch: 6,
+	kmsg.InitProducerID: 2, kmsg.AddPartitionsToTxn: 3, kmsg.AddOffsetsToTxn: 3, kmsg.TxnOffsetCommit: 3, kmsg.EndTxn: 3,
 }
 
 // forward does a client's request in its place, over a connection of our own, and gives the answer for the client.

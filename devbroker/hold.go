@@ -67,7 +67,7 @@ func (b *Broker) Delay(r Request, wait time.Duration) (end func()) {
 func (b *Broker) Hold(r Request, name string) *Held { return b.hold(r, name, false) }
 
 // HoldAnswer does the work of the next request of a kind and then keeps its answer. It can be used for Produce, Fetch,
-// ListOffsets, Metadata, OffsetCommit and OffsetFetch; it panics for any other.
+// ListOffsets, Metadata, OffsetCommit, OffsetFetch and the requests of transactions; it panics for any other.
 func (b *Broker) HoldAnswer(r Request, name string) *Held {
 	if _, ok := flexible[kmsg.Key(r.key())]; !ok {
 		panic("devbroker: HoldAnswer of " + r.String())

@@ -15,7 +15,7 @@ import (
 func (c *Client) GroupMembers(ctx context.Context, group string) (members []string, err error) {
 	err = retry(ctx, func() error {
 		var res *sarama.DescribeGroupsResponse
-		err := c.onCoordinator(ctx, group, use{ForAdmin, nil}, func(b *sarama.Broker) (err error) {
+		err := c.onCoordinator(ctx, ofGroup(group), use{ForAdmin, nil}, func(b *sarama.Broker) (err error) {
 			res, err = b.DescribeGroups(&sarama.DescribeGroupsRequest{Version: 4, Groups: []string{group}})
 			return err
 		})
@@ -31,7 +31,7 @@ func (c *Client) GroupMembers(ctx context.Context, group string) (members []stri
 		case g.Err == sarama.ErrGroupIDNotFound:
 			return nil
 		case moved(err):
-			c.forgetCoordinator(group)
+			c.forgetCoordinator(ofGroup(group))
 		}
 		members = members[:0]
 		for _, m := range g.Members {
@@ -47,7 +47,7 @@ func (c *Client) GroupMembers(ctx context.Context, group string) (members []stri
 func (c *Client) AllOffsets(ctx context.Context, group string) (found map[string]map[int32]Offset, err error) {
 	err = retry(ctx, func() error {
 		var res *sarama.OffsetFetchResponse
-		err := c.onCoordinator(ctx, group, use{ForAdmin, nil}, func(b *sarama.Broker) (err error) {
+		err := c.onCoordinator(ctx, ofGroup(group), use{ForAdmin, nil}, func(b *sarama.Broker) (err error) {
 			req := sarama.NewOffsetFetchRequest(sarama.V2_5_0_0, group, nil)
 			req.RequireStable = true
 			res, err = b.FetchOffset(req)
@@ -58,7 +58,7 @@ func (c *Client) AllOffsets(ctx context.Context, group string) (found map[string
 		}
 		found, err = readAllOffsets(res)
 		if moved(err) {
-			c.forgetCoordinator(group)
+			c.forgetCoordinator(ofGroup(group))
 		}
 		return err
 	})
@@ -94,7 +94,7 @@ var ErrGroupInUse = errors.New("kafka: the group has members")
 func (c *Client) DeleteGroup(ctx context.Context, group string) error {
 	return retry(ctx, func() error {
 		var res *sarama.DeleteGroupsResponse
-		err := c.onCoordinator(ctx, group, use{ForAdmin, nil}, func(b *sarama.Broker) (err error) {
+		err := c.onCoordinator(ctx, ofGroup(group), use{ForAdmin, nil}, func(b *sarama.Broker) (err error) {
 			res, err = b.DeleteGroups(&sarama.DeleteGroupsRequest{Version: 1, Groups: []string{group}})
 			return err
 		})
@@ -111,7 +111,7 @@ func (c *Client) DeleteGroup(ctx context.Context, group string) error {
 		case code == sarama.ErrNonEmptyGroup:
 			return errors.Join(ErrGroupInUse, err)
 		case moved(err):
-			c.forgetCoordinator(group)
+			c.forgetCoordinator(ofGroup(group))
 		}
 		return err
 	})

@@ -28,7 +28,7 @@ type Client struct {
 	control   int32            // the controller's id, -1 unknown
 	clusterID string
 	topics    map[string]Topic
-	coords    map[string]int32 // group -> broker id
+	coords    map[coordKey]int32 // broker id
 	conns     map[connKey]*conn
 	checked   map[string]bool // addresses whose versions were found good
 	failed    map[string]bool // addresses that did not answer last time: they are tried last
@@ -49,7 +49,7 @@ func NewClient(cfg Config) (*Client, error) {
 		return nil, fmt.Errorf("kafka: sarama config: %w", err)
 	}
 	c := &Client{conf: conf, dial: cfg.Dial, log: cmp.Or(cfg.Logger, slog.Default()), seeds: slices.Clone(cfg.Brokers),
-		nodes: map[int32]string{}, control: -1, topics: map[string]Topic{}, coords: map[string]int32{},
+		nodes: map[int32]string{}, control: -1, topics: map[string]Topic{}, coords: map[coordKey]int32{},
 		conns: map[connKey]*conn{}, checked: map[string]bool{}, failed: map[string]bool{}}
 	if len(ignored) > 0 {
 		c.log.Warn("sarama config fields mean nothing to tarn", "fields", ignored)

@@ -63,6 +63,8 @@ func (e *Error) Is(target error) bool {
 		return target == ErrUnknownMember
 	case sarama.ErrFencedInstancedId:
 		return target == ErrFencedInstance
+	case sarama.ErrProducerFenced, sarama.ErrInvalidProducerEpoch:
+		return target == ErrProducerFenced
 	}
 	return false
 }

@@ -62,7 +62,7 @@ func TestR25_CommitToAHangingCoordinator(t *testing.T) {
 	bubbletest.Run(t, func(t *testing.T) {
 		c, b := clientOf(t, devbroker.Brokers(3))
 		was := b.Coordinator("g")
-		_, err := c.coordinator(t.Context(), "g")
+		_, err := c.coordinator(t.Context(), ofGroup("g"))
 		require.NoError(t, err)
 		hang(t, c, b, was)
 		done := make(chan error, 1)

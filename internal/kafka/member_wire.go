@@ -89,8 +89,8 @@ func (w *memberWire) do(ctx context.Context, o memberOut) memberIn {
 	defer cancel()
 	switch o.op {
 	case opFind:
-		w.client.forgetCoordinator(w.cfg.Group)
-		_, err := w.client.coordinator(ctx, w.cfg.Group)
+		w.client.forgetCoordinator(ofGroup(w.cfg.Group))
+		_, err := w.client.coordinator(ctx, ofGroup(w.cfg.Group))
 		return memberIn{op: evFound, err: err}
 	case opJoin:
 		return w.join(ctx, o)
@@ -105,7 +105,7 @@ func (w *memberWire) do(ctx context.Context, o memberOut) memberIn {
 
 // ask sends one request on the connection that is the member's own.
 func (w *memberWire) ask(ctx context.Context, fn func(*sarama.Broker) error) error {
-	return w.client.onCoordinator(ctx, w.cfg.Group, use{ForJoin, w}, fn)
+	return w.client.onCoordinator(ctx, ofGroup(w.cfg.Group), use{ForJoin, w}, fn)
 }
 
 func (w *memberWire) instance() *string {

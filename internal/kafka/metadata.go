@@ -155,17 +155,27 @@ func (c *Client) leader(ctx context.Context, topic string, partition int32) (Par
 	return t.Partitions[partition], nil
 }
 
-// coordinator gives the broker that coordinates a group; forgetCoordinator makes the next call ask afresh.
-func (c *Client) coordinator(ctx context.Context, group string) (int32, error) {
+// coordKey is a group or a transactional id.
+type coordKey struct {
+	kind sarama.CoordinatorType
+	id   string
+}
+
+func ofGroup(group string) coordKey    { return coordKey{sarama.CoordinatorGroup, group} }
+func ofTransaction(id string) coordKey { return coordKey{sarama.CoordinatorTransaction, id} }
+
+// coordinator gives the broker that coordinates a group or a producer's transactions; forgetCoordinator makes the next call
+// ask afresh.
+func (c *Client) coordinator(ctx context.Context, of coordKey) (int32, error) {
 	c.mu.Lock()
-	node, ok := c.coords[group]
+	node, ok := c.coords[of]
 	c.mu.Unlock()
 	if ok {
 		return node, nil
 	}
 	var res *sarama.FindCoordinatorResponse
 	err := c.onAny(ctx, ForMetadata, func(b *sarama.Broker) (err error) {
-		res, err = b.FindCoordinator(&sarama.FindCoordinatorRequest{Version: 2, CoordinatorKey: group, CoordinatorType: sarama.CoordinatorGroup})
+		res, err = b.FindCoordinator(&sarama.FindCoordinatorRequest{Version: 2, CoordinatorKey: of.id, CoordinatorType: of.kind})
 		return err
 	})
 	if err != nil {
@@ -176,26 +186,26 @@ func (c *Client) coordinator(ctx context.Context, group string) (int32, error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.coords[group] = res.Coordinator.ID()
+	c.coords[of] = res.Coordinator.ID()
 	c.nodes[res.Coordinator.ID()] = res.Coordinator.Addr()
 	return res.Coordinator.ID(), nil
 }
 
-func (c *Client) forgetCoordinator(group string) {
+func (c *Client) forgetCoordinator(of coordKey) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.coords, group)
+	delete(c.coords, of)
 }
 
-// onCoordinator runs fn on the group's coordinator. After a transport error the coordinator is looked up afresh.
-func (c *Client) onCoordinator(ctx context.Context, group string, u use, fn func(*sarama.Broker) error) error {
-	node, err := c.coordinator(ctx, group)
+// onCoordinator runs fn on a coordinator. After a transport error the coordinator is looked up afresh.
+func (c *Client) onCoordinator(ctx context.Context, of coordKey, u use, fn func(*sarama.Broker) error) error {
+	node, err := c.coordinator(ctx, of)
 	if err != nil {
 		return err
 	}
 	err = c.onNode(ctx, node, u, fn)
 	if err != nil {
-		c.forgetCoordinator(group)
+		c.forgetCoordinator(of)
 	}
 	return err
 }

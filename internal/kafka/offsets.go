@@ -42,7 +42,7 @@ func (c *Client) CommitOffsets(ctx context.Context, group string, m Member, offs
 			return nil
 		}
 		var res *sarama.OffsetCommitResponse
-		err := c.onCoordinator(ctx, group, use{ForCommit, nil}, func(b *sarama.Broker) (err error) {
+		err := c.onCoordinator(ctx, ofGroup(group), use{ForCommit, nil}, func(b *sarama.Broker) (err error) {
 			res, err = b.CommitOffset(todo.request(group, m))
 			return err
 		})
@@ -51,7 +51,7 @@ func (c *Client) CommitOffsets(ctx context.Context, group string, m Member, offs
 		}
 		err = todo.apply(res)
 		if moved(err) {
-			c.forgetCoordinator(group)
+			c.forgetCoordinator(ofGroup(group))
 		}
 		if e, ok := errors.AsType[*Error](err); !ok || e.Code != int16(sarama.ErrUnknownTopicOrPartition) {
 			gone = absence{}
@@ -121,7 +121,7 @@ func (c *Client) CommittedOffsets(ctx context.Context, group string, topics map[
 	}
 	err := retry(ctx, func() error {
 		var res *sarama.OffsetFetchResponse
-		err := c.onCoordinator(ctx, group, use{ForCommit, nil}, func(b *sarama.Broker) (err error) {
+		err := c.onCoordinator(ctx, ofGroup(group), use{ForCommit, nil}, func(b *sarama.Broker) (err error) {
 			req := sarama.NewOffsetFetchRequest(sarama.V2_5_0_0, group, topics)
 			req.RequireStable = true
 			res, err = b.FetchOffset(req)
@@ -132,7 +132,7 @@ func (c *Client) CommittedOffsets(ctx context.Context, group string, topics map[
 		}
 		found, err = readOffsets(res, topics)
 		if moved(err) {
-			c.forgetCoordinator(group)
+			c.forgetCoordinator(ofGroup(group))
 		}
 		return err
 	})

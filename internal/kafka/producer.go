@@ -38,6 +38,8 @@ type ProducerConfig struct {
 	// Missing is how long a topic that metadata does not know is waited for. Default Timeout: it may be about to be
 	// created.
 	Missing time.Duration
+	// TransactionalID makes a producer of transactions: Recover and Transact in place of Produce.
+	TransactionalID string
 	// Allowed, where set, is asked right before each request: while it says no, none is sent.
 	Allowed func() bool
 	// Logger defaults to the Client's.
@@ -88,9 +90,6 @@ type OutBatch struct {
 //
 // Numbers are given up for new ones (a raised epoch) only when no batch that carried the old ones may be in the log, or when
 // the caller has been told that one may be (ProduceError.Unknown). Old and new ones of a partition are not in flight together.
-//
-// Transactions have their place: InitProducerID is one command of the run, and the request's id and the batch's flag are
-// set in one function each.
 type Producer struct {
 	client *Client
 	conf   ProducerConfig
@@ -101,6 +100,7 @@ type Producer struct {
 
 	lock chan struct{} // held by the Produce call at work; it guards seqs
 	seqs sequences
+	last stamp // the id and epoch that Recover got last; the id is negative before
 
 	arenas arenas
 	making atomic.Int64 // what the requests take that are being made
@@ -117,7 +117,7 @@ func (c *Client) NewProducer(cfg ProducerConfig) *Producer {
 	cfg.Missing = cmp.Or(cfg.Missing, cfg.Timeout)
 	ctx, cancel := context.WithCancelCause(context.Background())
 	return &Producer{client: c, conf: cfg, window: maxWindow, log: cmp.Or(cfg.Logger, c.log), ctx: ctx, cancel: cancel,
-		lock: make(chan struct{}, 1), seqs: newSequences(), arenas: arenas{most: int(cfg.Bytes / arenaShare)}, limits: map[string]int{}}
+		lock: make(chan struct{}, 1), seqs: newSequences(), last: stamp{id: -1}, arenas: arenas{most: int(cfg.Bytes / arenaShare)}, limits: map[string]int{}}
 }
 
 // Close ends the Produce call under way with ErrClosed and closes the producer's connections. It is idempotent.
@@ -163,18 +163,32 @@ func (p *Producer) Produce(ctx context.Context, batches []OutBatch) error {
 			b.Records[i].Offset = state.UnknownOffset
 		}
 	}
-	ctx, end := context.WithCancelCause(ctx)
-	defer end(nil)
-	defer context.AfterFunc(p.ctx, func() { end(ErrClosed) })()
-	select {
-	case p.lock <- struct{}{}:
-		defer func() { <-p.lock }()
-	case <-ctx.Done():
-		return fmt.Errorf("kafka: produce: %w", context.Cause(ctx))
-	}
-	if err := context.Cause(ctx); err != nil {
+	ctx, leave, err := p.enter(ctx)
+	if err != nil {
 		return fmt.Errorf("kafka: produce: %w", err)
 	}
+	defer leave()
+	return p.produce(ctx, batches)
+}
+
+// enter makes the caller the one who writes, until leave. The context that it gives ends with the producer, too.
+func (p *Producer) enter(ctx context.Context) (held context.Context, leave func(), err error) {
+	held, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(p.ctx, func() { cancel(ErrClosed) })
+	end := func() { stop(); cancel(nil) }
+	select {
+	case p.lock <- struct{}{}:
+		end = func() { stop(); cancel(nil); <-p.lock }
+	case <-held.Done():
+	}
+	if err := context.Cause(held); err != nil {
+		end()
+		return nil, nil, err
+	}
+	return held, end, nil
+}
+
+func (p *Producer) produce(ctx context.Context, batches []OutBatch) error {
 	ctx, stop := context.WithTimeoutCause(ctx, p.conf.Timeout, fmt.Errorf("not acknowledged within %v: %w", p.conf.Timeout, context.DeadlineExceeded))
 	defer stop()
 	r := newRun(p, batches)

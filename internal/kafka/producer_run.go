@@ -57,6 +57,8 @@ type run struct {
 	window  int
 	// room is what a request may take in memory.
 	room int
+	// transactional: the epoch is not ours to raise. What would need another one fails.
+	transactional bool
 
 	flying     map[int32]int // requests in flight by broker
 	asking     bool          // InitProducerID is in flight
@@ -67,7 +69,7 @@ type run struct {
 
 func newRun(p *Producer, batches []OutBatch) *run {
 	r := &run{seqs: &p.seqs, leader: p.leader, limits: p.MaxRecordBytes, log: p.log, missing: p.conf.Missing,
-		window: p.window, flying: map[int32]int{}}
+		window: p.window, transactional: p.conf.TransactionalID != "", flying: map[int32]int{}}
 	byKey := make(map[laneKey]*lane, len(batches))
 	for _, b := range batches {
 		if len(b.Records) == 0 {

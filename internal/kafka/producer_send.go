@@ -43,7 +43,7 @@ func (p *Producer) perform(ctx context.Context, c command) event {
 	return e
 }
 
-// initID asks any broker for a producer id. A transactional one would ask its coordinator, with its id.
+// initID asks any broker for a producer id. A transactional producer has its own by Recover.
 func (p *Producer) initID(ctx context.Context, e *event) {
 	var res *sarama.InitProducerIDResponse
 	e.err = p.client.onAny(ctx, ForAdmin, func(b *sarama.Broker) (err error) {
@@ -99,10 +99,15 @@ func (p *Producer) send(ctx context.Context, c command, events chan<- event) err
 // request puts batches into one request. Version 8 brings the broker's own words about a refused record.
 func (p *Producer) request(batches []*batch) (req *sarama.ProduceRequest, used []*arena) {
 	req = &sarama.ProduceRequest{Version: 8, RequiredAcks: sarama.WaitForAll, Timeout: int32(min(ackTimeout, p.conf.Timeout).Milliseconds())}
+	if p.conf.TransactionalID != "" {
+		req.TransactionalID = &p.conf.TransactionalID
+	}
 	for _, b := range batches {
 		a := p.arenas.take()
 		used = append(used, a)
-		req.AddBatch(b.lane.key.topic, b.lane.key.partition, a.fill(b.records, b.stamp, p.conf.Compression))
+		made := a.fill(b.records, b.stamp, p.conf.Compression)
+		made.IsTransactional = req.TransactionalID != nil
+		req.AddBatch(b.lane.key.topic, b.lane.key.partition, made)
 	}
 	return req, used
 }

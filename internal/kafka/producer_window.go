@@ -176,6 +176,9 @@ func (r *run) resolve(l *lane, now time.Time) {
 	} else if (v == bump || v == renew || v == there) && l.doubtful() { // numbers that may be in the log are not given up
 		v = lost
 	}
+	if r.transactional && (v == bump || v == renew || v == there) {
+		v = lost
+	}
 	switch v {
 	case again, perhaps:
 		r.later(l, cause, now)
