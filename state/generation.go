@@ -263,23 +263,32 @@ func (g *generation) retire(idle func()) bool {
 	return true
 }
 
-// close fails the open iterators and closes the database. It is idempotent.
+// close fails the open iterators and closes the database. It is idempotent. Readers are told that it is closed before the
+// disk, which may be slow, has written what is left: none of them waits for that.
 func (g *generation) close() error {
+	if !g.shut() {
+		return nil
+	}
+	if err := g.db.Close(); err != nil {
+		return fmt.Errorf("state: close %s: %w", g.dir, err)
+	}
+	return nil
+}
+
+// shut ends reads and writes. It is false where that was done before.
+func (g *generation) shut() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closed {
-		return nil
+		return false
 	}
 	g.closed = true
 	g.itersM.Lock()
+	defer g.itersM.Unlock()
 	g.onIdle = nil
 	for r := range g.iters {
 		r.it.Release()
 	}
 	clear(g.iters)
-	g.itersM.Unlock()
-	if err := g.db.Close(); err != nil {
-		return fmt.Errorf("state: close %s: %w", g.dir, err)
-	}
-	return nil
+	return true
 }

@@ -3,6 +3,7 @@ package state_test
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -61,4 +62,32 @@ func readUntilClosed(s state.Store, keys int) error {
 			}
 		}
 	}
+}
+
+// A close on a slow disk keeps no reader waiting.
+func TestClose_ReadersDoNotWaitForTheDisk(t *testing.T) {
+	held, going := make(chan struct{}), make(chan struct{})
+	var hold atomic.Bool
+	s := openMem(t, &ldb.FailFS{FS: ldb.NewMemFS(), Before: func(string, string) error {
+		if hold.CompareAndSwap(true, false) {
+			close(held)
+			<-going
+		}
+		return nil
+	}})
+	var b state.Batch
+	b.Put([]byte("k"), []byte("v"), 0, 0)
+	require.NoError(t, s.Write(&b))
+	it := s.Range(nil, nil)
+	require.True(t, it.Next())
+	hold.Store(true)
+	closed := make(chan error, 1)
+	go func() { closed <- s.Close() }()
+	<-held
+	require.False(t, it.Next())
+	require.ErrorIs(t, it.Close(), state.ErrClosed)
+	_, _, err := s.Get([]byte("k"))
+	require.ErrorIs(t, err, state.ErrClosed)
+	close(going)
+	require.NoError(t, <-closed)
 }
