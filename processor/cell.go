@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tarnstream/tarn/internal/digest"
+	"github.com/tarnstream/tarn/internal/kafka"
 	"github.com/tarnstream/tarn/internal/scope"
 	"github.com/tarnstream/tarn/observe"
 	"github.com/tarnstream/tarn/state"
@@ -28,22 +29,22 @@ type cell struct {
 	account   *account      // may be nil
 	flushing  chan struct{} // a lock that a context can stop waiting for
 
-	mu          sync.RWMutex
-	sealed      layer
-	sealedOf    *scope.Change // the first change of the sealed layer: which one it is
-	produced    layer
-	committed   layer
-	frozen      layer
-	sealedBytes int
-	bytes       int // of committed
-	frozenBytes int
-	check       state.Checkpoint // what committed amounts to
-	restamped   bool             // what the broker said is in check and not on disk
-	asked       time.Time        // when the broker was asked last; zero for never
-	writer      int64            // the producer id of the newest commit
-	// epochAt reads back the leader epoch of the batch at an offset of the log that a producer wrote, if it can be had now.
+	mu           sync.RWMutex
+	sealed       layer
+	sealedOf     *scope.Change // the first change of the sealed layer: which one it is
+	produced     layer
+	committed    layer
+	frozen       layer
+	sealedBytes  int
+	bytes        int // of committed
+	frozenBytes  int
+	check        state.Checkpoint // what committed amounts to
+	restamped    bool             // what the broker said is in check and not on disk
+	asked        time.Time        // when the broker was asked last; zero for never
+	last, placed kafka.RecordID   // of the newest changes: committed, and in Kafka
+	// epochAt reads back the leader epoch of a record at an offset of the log, if it is there and the epoch can be had now.
 	// It may be nil.
-	epochAt func(ctx context.Context, offset, producer int64) (epoch int32, ok bool)
+	epochAt func(ctx context.Context, offset int64, record kafka.RecordID) (epoch int32, ok bool)
 
 	promoted, flushed time.Time // last; zero for never
 }
@@ -52,7 +53,7 @@ type cell struct {
 type layer map[string]scope.Change
 
 func newCell(topic string, partition int32, store state.Store) *cell {
-	return &cell{topic: topic, partition: partition, store: store, flushing: make(chan struct{}, 1), writer: -1}
+	return &cell{topic: topic, partition: partition, store: store, flushing: make(chan struct{}, 1), last: kafka.NoRecord}
 }
 
 // read gives key's newest value for the task (sealed included) or for the outside.
@@ -121,11 +122,11 @@ func (c *cell) gap(changes []scope.Change) bool {
 	return false
 }
 
-// writtenBy notes that Kafka has changes that were sealed, and which producer wrote them.
-func (c *cell) writtenBy(changes []scope.Change, producer int64) {
+// written notes that Kafka has changes that were sealed, and which record the last of them is.
+func (c *cell) written(changes []scope.Change, last kafka.RecordID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.writer, c.produced = producer, c.sealed
+	c.placed, c.produced = last, c.sealed
 	if c.sealedOf != first(changes) {
 		c.produced = layerOf(changes)
 	}
@@ -153,6 +154,9 @@ func (c *cell) promote(changes []scope.Change, inputs *consumed, now time.Time) 
 		c.committed[ch.Key] = ch
 		c.bytes += weight(ch)
 		c.promoted = now
+	}
+	if len(changes) > 0 {
+		c.last = c.placed
 	}
 	c.produced = nil
 	if c.sealedOf == first(changes) {
@@ -215,7 +219,7 @@ func (c *cell) flush(ctx context.Context, patience time.Duration) (rows int, byt
 
 // write is flush for who has the store to itself.
 func (c *cell) write(ctx context.Context, patience time.Duration) (rows int, bytes int64, err error) {
-	frozen, check := c.freeze()
+	frozen, check, last := c.freeze()
 	b, change := new(state.Batch), digest.Empty()
 	for key, ch := range frozen {
 		bytes += int64(len(key) + len(ch.Value))
@@ -227,7 +231,7 @@ func (c *cell) write(ctx context.Context, patience time.Duration) (rows int, byt
 		}
 	}
 	b.SetChange(change)
-	b.SetCheckpoint(c.withEpoch(ctx, patience, check))
+	b.SetCheckpoint(c.withEpoch(ctx, patience, check, last))
 	if err := c.store.Write(b); err != nil {
 		frozen.unmark()
 		return len(frozen), bytes, err
@@ -240,7 +244,7 @@ func (c *cell) write(ctx context.Context, patience time.Duration) (rows int, byt
 	return len(frozen), bytes, nil
 }
 
-func (c *cell) freeze() (layer, state.Checkpoint) {
+func (c *cell) freeze() (layer, state.Checkpoint, kafka.RecordID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.frozen == nil {
@@ -250,7 +254,7 @@ func (c *cell) freeze() (layer, state.Checkpoint) {
 	}
 	c.frozenBytes += c.bytes
 	c.committed, c.bytes, c.restamped = nil, 0, false
-	return c.frozen, c.check
+	return c.frozen, c.check, c.last
 }
 
 // stats fills in what the cell knows of its table.

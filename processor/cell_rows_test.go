@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/tarnstream/tarn/internal/kafka"
 	"github.com/tarnstream/tarn/internal/scope"
 	"github.com/tarnstream/tarn/state"
 )
@@ -142,8 +143,8 @@ func TestCell_SealedIsTheTasksOwn(t *testing.T) {
 func TestCell_TheLastLayerBehindOneInACommit(t *testing.T) {
 	older, last := []scope.Change{placed("older", 0)}, []scope.Change{placed("last", 1)}
 	for name, steps := range map[string]func(*cell){
-		"sealed before Kafka has the older": func(c *cell) { c.seal(older); c.seal(last); c.writtenBy(older, 1) },
-		"sealed after it":                   func(c *cell) { c.seal(older); c.writtenBy(older, 1); c.seal(last) },
+		"sealed before Kafka has the older": func(c *cell) { c.seal(older); c.seal(last); c.written(older, kafka.RecordID{Producer: 1}) },
+		"sealed after it":                   func(c *cell) { c.seal(older); c.written(older, kafka.RecordID{Producer: 1}); c.seal(last) },
 	} {
 		c := newCell("table", 0, newMemory())
 		steps(c)

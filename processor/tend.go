@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/tarnstream/tarn/internal/kafka"
 	"github.com/tarnstream/tarn/observe"
 	"github.com/tarnstream/tarn/state"
 )
@@ -173,16 +174,13 @@ func (c *cell) lacksEpoch(check state.Checkpoint) bool {
 
 // withEpoch completes a checkpoint that is about to be written. The epoch is read back from the log, not taken from what
 // brokers say of their leaders: those may know of an election late. It counts where the log has there what this process wrote.
-func (c *cell) withEpoch(ctx context.Context, patience time.Duration, check state.Checkpoint) state.Checkpoint {
+func (c *cell) withEpoch(ctx context.Context, patience time.Duration, check state.Checkpoint, last kafka.RecordID) state.Checkpoint {
 	if !c.lacksEpoch(check) {
 		return check
 	}
-	c.mu.RLock()
-	writer := c.writer
-	c.mu.RUnlock()
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	epoch, ok := c.epochAt(ctx, check.LastApplied, writer)
+	epoch, ok := c.epochAt(ctx, check.LastApplied, last)
 	if !ok {
 		return check
 	}
@@ -196,12 +194,12 @@ func (c *cell) withEpoch(ctx context.Context, patience time.Duration, check stat
 }
 
 // epochOf gives the epochAt of a table partition.
-func (e *environment) epochOf(topic string, partition int32) func(ctx context.Context, offset, producer int64) (int32, bool) {
-	return func(ctx context.Context, offset, producer int64) (int32, bool) {
+func (e *environment) epochOf(topic string, partition int32) func(ctx context.Context, offset int64, record kafka.RecordID) (int32, bool) {
+	return func(ctx context.Context, offset int64, record kafka.RecordID) (int32, bool) {
 		cursor := e.reader.Open(topic, partition, nil)
 		defer cursor.Close()
 		for {
-			epoch, err := cursor.EpochAt(ctx, offset, producer)
+			epoch, err := cursor.EpochAt(ctx, offset, record)
 			if err == nil {
 				return epoch, true
 			}

@@ -153,6 +153,30 @@ func TestR05_EpochThatCannotBeReadBack(t *testing.T) {
 	}
 }
 
+// The log loses what a commit wrote before that is on disk, and the next commit of the same process writes on to where it stood: what is read back there does not vouch for the rows that are lost.
+func TestR05_OwnLaterRecordsAtTheOffsetReadBack(t *testing.T) {
+	dir := t.TempDir()
+	streamtest.Run(t, func(k *streamtest.Kit) {
+		k.Topic("clicks", 1)
+		g, keys := clicker(k.T), users(10)
+		k.StartAs("a", g, processor.CommitInterval(time.Second))
+		click(k, g, keys[:4]...)
+		require.Zero(k.T, k.Truncate("clicks-count", 0, 0))
+		k.Advance(time.Second) // it has connections again
+		answer := k.Broker.Hold(devbroker.OffsetCommit, "")
+		for _, key := range keys[4:] {
+			k.Send("clicks", key, "x")
+		}
+		<-answer.Arrived()
+		k.Advance(10 * time.Second) // flushes the first commit, while the log has the second in its place
+		answer.Release()
+		k.Settle(g)
+		k.Advance(time.Second)
+		require.Len(k.T, k.Fold("clicks-count"), 6)
+		requireFold(k, k.Instance("a"), keys...)
+	}, devbroker.Dir(dir))
+}
+
 // What a process that was cut off wrote is cut off the log, and others write on to where it stands: what it reads back there
 // vouches for nothing.
 func TestR05_AnotherHistoryAtTheOffsetReadBack(t *testing.T) {

@@ -61,9 +61,8 @@ type OutBatch struct {
 	Topic     string
 	Partition int32
 	Records   []OutRecord
-	// ProducerID is who wrote the last acknowledged of them, as their batch in the log says, filled in by Produce; negative
-	// where none is acknowledged.
-	ProducerID int64
+	// Last is what the log has beside the last acknowledged of them, filled in by Produce; NoRecord where none is acknowledged.
+	Last RecordID
 	// Err is why some of the records are not acknowledged, a *ProduceError, filled in by Produce.
 	Err error
 }
@@ -194,7 +193,7 @@ func (p *Producer) produce(ctx context.Context, batches []OutBatch) error {
 	r := newRun(p, batches)
 	p.drive(ctx, r)
 	for i := range batches {
-		batches[i].ProducerID, batches[i].Err = r.outcome(laneKey{batches[i].Topic, batches[i].Partition})
+		batches[i].Last, batches[i].Err = r.outcome(laneKey{batches[i].Topic, batches[i].Partition})
 	}
 	return r.err()
 }

@@ -78,7 +78,7 @@ func newRun(p *Producer, batches []OutBatch) *run {
 		k := laneKey{b.Topic, b.Partition}
 		l := byKey[k]
 		if l == nil {
-			l = &lane{key: k, wrote: -1, limit: min(p.conf.MaxBatchBytes, r.limits(b.Topic))}
+			l = &lane{key: k, wrote: NoRecord, limit: min(p.conf.MaxBatchBytes, r.limits(b.Topic))}
 			byKey[k] = l
 			r.lanes = append(r.lanes, l)
 		}
@@ -118,8 +118,8 @@ func (r *run) err() error {
 	return nil
 }
 
-// outcome is what became of a partition's lane: who wrote its last acknowledged batch, and why it failed, nil if it did not.
-func (r *run) outcome(k laneKey) (producer int64, err error) {
+// outcome is what became of a partition's lane: its last acknowledged record, and why it failed, nil if it did not.
+func (r *run) outcome(k laneKey) (last RecordID, err error) {
 	for _, l := range r.lanes {
 		switch {
 		case l.key != k:
@@ -129,7 +129,7 @@ func (r *run) outcome(k laneKey) (producer int64, err error) {
 			return l.wrote, nil
 		}
 	}
-	return -1, nil
+	return NoRecord, nil
 }
 
 // next gives the commands that can start now.

@@ -18,6 +18,19 @@ type stamp struct {
 	seq   int32
 }
 
+// RecordID is what a batch in the log says of a record: no two records of a partition have one in common.
+type RecordID struct {
+	Producer int64
+	Epoch    int16
+	Sequence int32
+}
+
+// NoRecord is the id of none.
+var NoRecord = RecordID{Producer: -1}
+
+// record is the i-th record's id.
+func (s stamp) record(i int) RecordID { return RecordID{s.id, s.epoch, advance(s.seq, i)} }
+
 // sequences are the producer's identity and what comes next in each partition. They outlive a Produce call.
 //
 // A non-transactional producer raises its epoch by itself: the broker takes the first batch of a higher epoch when its

@@ -58,7 +58,7 @@ type lane struct {
 	cause   error
 	gone    absence // of the topic
 	failed  *ProduceError
-	wrote   int64 // the producer id of the last acknowledged batch, negative before one
+	wrote   RecordID // the last acknowledged record
 }
 
 func (l *lane) done() bool { return l.failed != nil || len(l.rest) == 0 && len(l.window) == 0 }
@@ -131,7 +131,7 @@ func (r *run) acked(b *batch, base int64, now time.Time) {
 	for i := range b.records {
 		b.records[i].Offset = base + int64(i)
 	}
-	b.state, b.uncertain, l.wrote = acknowledged, false, b.stamp.id
+	b.state, b.uncertain, l.wrote = acknowledged, false, b.stamp.record(len(b.records)-1)
 	r.seqs.acked(l.key, b.stamp, now)
 	for _, before := range l.window {
 		if before == b {

@@ -129,15 +129,15 @@ func idle(position int64, ends logEnds) state.Records {
 		LogStart: ends.start, Stable: ends.stable, End: ends.end}
 }
 
-// EpochAt gives the leader epoch of the batch that has offset, if a producer with that id wrote it: in a log that was
-// truncated meanwhile another's may be there. It does not touch the position, and does not wait behind what is read.
+// EpochAt gives the leader epoch of the batch that has offset, if the record there is that one: in a log that was truncated
+// meanwhile another may be there, of the same producer too. It does not touch the position, and does not wait behind what is read.
 // It is negative where the batch has none. Without such a batch, or with any trouble, the error says why.
-func (c *Cursor) EpochAt(ctx context.Context, offset, producer int64) (int32, error) {
+func (c *Cursor) EpochAt(ctx context.Context, offset int64, record RecordID) (int32, error) {
 	leader := int32(-1)
 	if t, ok := c.reader.client.cached(c.flow.topic); ok && t.Err == nil && int(c.flow.partition) < len(t.Partitions) {
 		leader = t.Partitions[c.flow.partition].Leader
 	}
-	epoch, err := c.epochAt(ctx, leader, offset, producer)
+	epoch, err := c.epochAt(ctx, leader, offset, record)
 	if err == nil {
 		return epoch, nil
 	}
@@ -145,10 +145,10 @@ func (c *Cursor) EpochAt(ctx context.Context, offset, producer int64) (int32, er
 	if err != nil {
 		return state.UnknownEpoch, err
 	}
-	return c.epochAt(ctx, now.leader, offset, producer)
+	return c.epochAt(ctx, now.leader, offset, record)
 }
 
-func (c *Cursor) epochAt(ctx context.Context, leader int32, offset, producer int64) (int32, error) {
+func (c *Cursor) epochAt(ctx context.Context, leader int32, offset int64, record RecordID) (int32, error) {
 	req := &sarama.FetchRequest{Version: 12, MinBytes: 1, MaxBytes: 1, SessionEpoch: -1} // a broker gives one whole batch all the same
 	req.AddBlock(c.flow.topic, c.flow.partition, offset, 1, state.UnknownEpoch)
 	var res *sarama.FetchResponse
@@ -169,8 +169,8 @@ func (c *Cursor) epochAt(ctx context.Context, leader int32, offset, producer int
 	for _, set := range block.RecordsSet {
 		switch b := set.RecordBatch; {
 		case b == nil || offset < b.FirstOffset || offset > b.LastOffset():
-		case b.ProducerID != producer:
-			return state.UnknownEpoch, fmt.Errorf("kafka: the batch at offset %d of %s/%d is of producer %d, not %d", offset, c.flow.topic, c.flow.partition, b.ProducerID, producer)
+		case record != (stamp{b.ProducerID, b.ProducerEpoch, b.FirstSequence}).record(int(offset-b.FirstOffset)):
+			return state.UnknownEpoch, fmt.Errorf("kafka: at offset %d of %s/%d is another record, of producer %d", offset, c.flow.topic, c.flow.partition, b.ProducerID)
 		default:
 			return b.PartitionLeaderEpoch, nil
 		}
