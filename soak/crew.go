@@ -96,11 +96,11 @@ func (w *crew) event(s *slot) error {
 	case isOutside && dice < 7 && w.freeze:
 		d := session/2 + time.Duration(w.rand.Int64N(int64(2*session)))
 		w.tell("frozen", s.name)
-		if err := o.freeze(); err != nil {
+		if err := o.Freeze(); err != nil {
 			return err
 		}
 		time.Sleep(d)
-		return o.thaw()
+		return o.Thaw()
 	}
 	w.tell("left", s.name)
 	return s.leave()

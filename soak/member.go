@@ -3,13 +3,11 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
-	"os/exec"
-	"path/filepath"
 
+	"github.com/tarnstream/tarn/internal/child"
 	"github.com/tarnstream/tarn/processor"
 )
 
@@ -74,50 +72,21 @@ func member(ctx context.Context, args []string) error {
 }
 
 // outside is an instance in a process of its own.
-type outside struct {
-	cmd   *exec.Cmd
-	input io.Closer
-	done  chan error
+type outside struct{ *child.Process }
+
+func startOutside(broker, dir, log string) (instance, error) {
+	p, err := child.Start(child.Config{Log: log, Args: []string{memberCommand, broker, dir}})
+	if err != nil {
+		return nil, err
+	}
+	return &outside{p}, nil
 }
 
-func startOutside(broker, dir, log string) (*outside, error) {
-	exe, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	if err := os.MkdirAll(filepath.Dir(log), 0o755); err != nil {
-		return nil, err
-	}
-	f, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	cmd := exec.Command(exe, memberCommand, broker, dir)
-	cmd.Stderr = f
-	input, err := cmd.StdinPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	o := &outside{cmd: cmd, input: input, done: make(chan error, 1)}
-	go func() {
-		err := cmd.Wait()
-		if err != nil {
-			err = fmt.Errorf("process of %s: %w: see %s", filepath.Base(dir), err, log)
-		}
-		o.done <- err
-	}()
-	return o, nil
-}
-
-func (o *outside) stop()               { _ = o.input.Close() }
-func (o *outside) ended() <-chan error { return o.done }
+func (o *outside) stop()               { _ = o.Close() }
+func (o *outside) ended() <-chan error { return o.Ended() }
 
 // kill is kill -9. The end that follows is no fault.
 func (o *outside) kill() {
-	_ = o.cmd.Process.Kill()
-	<-o.done
+	o.Kill()
+	<-o.Ended()
 }

@@ -9,14 +9,14 @@ import (
 // layers is the order of the packages: non-test files import from lower rows only. A pattern is one of path.Match.
 var layers = [][]string{
 	{"internal/invariant", "internal/task", "internal/lint", "internal/layout", "internal/digest", "codec"},
-	{"internal/scope", "internal/ldb", "internal/bubbletest", "internal/realkafka"},
+	{"internal/scope", "internal/ldb", "internal/bubbletest", "internal/realkafka", "internal/child"},
 	{"topology", "state", "policy"},
 	{"internal/kafka", "observe", "state/statetest", "devbroker"},
 	{"internal/audit"},
 	{"processor", "metrics", "health", "internal/inspect"},
 	{"streamtest"},
 	{"examples/*/*", "bench/*"}, // parts of the programs below, for them alone
-	{"cmd/tarn", "examples/*", "bench", "soak", "internal/e2e"},
+	{"cmd/tarn", "examples/*", "bench", "soak", "chaos", "internal/e2e"},
 }
 
 // client is a library that few packages may know.
@@ -29,7 +29,7 @@ type client struct {
 }
 
 var clients = []client{
-	{module: "github.com/IBM/sarama", users: []string{"internal/kafka", "bench", "bench/*"}, tests: []string{"processor", "internal/e2e", "examples/*"}},
+	{module: "github.com/IBM/sarama", users: []string{"internal/kafka", "bench", "bench/*", "chaos"}, tests: []string{"processor", "internal/e2e", "examples/*"}},
 	{module: "github.com/syndtr/goleveldb", users: []string{"internal/ldb", "bench", "bench/*"}},
 	{module: "github.com/twmb/franz-go", users: []string{"devbroker", "bench", "bench/*"}},
 	{module: "github.com/lovoo/goka", users: []string{"bench", "bench/*"}},

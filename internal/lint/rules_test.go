@@ -86,7 +86,7 @@ var importRules = []rule{
 		want: []string{
 			"internal/kafka/a.go:3: internal/kafka imports github.com/twmb/franz-go/pkg/kerr, which only devbroker, bench, bench/* may",
 			"internal/kafka/a.go:4: internal/kafka imports github.com/lovoo/goka, which only bench, bench/* may",
-			"processor/a.go:3: processor imports github.com/IBM/sarama, which only internal/kafka, bench, bench/* may",
+			"processor/a.go:3: processor imports github.com/IBM/sarama, which only internal/kafka, bench, bench/*, chaos may",
 			"state/a_test.go:3: state imports github.com/syndtr/goleveldb/leveldb/opt, which only internal/ldb, bench, bench/* may",
 			"streamtest/a.go:3: streamtest imports github.com/twmb/franz-go/pkg/kfake, which only devbroker, bench, bench/* may",
 		},
