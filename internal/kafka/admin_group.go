@@ -26,7 +26,7 @@ func (c *Client) GroupMembers(ctx context.Context, group string) (members []stri
 			return errNoAnswer
 		}
 		g := res.Groups[0]
-		err = codeError(g.Err, "DescribeGroups", "", -1)
+		err = ofGroup(group).in(codeError(g.Err, "DescribeGroups", "", -1))
 		switch {
 		case g.Err == sarama.ErrGroupIDNotFound:
 			return nil
@@ -57,6 +57,7 @@ func (c *Client) AllOffsets(ctx context.Context, group string) (found map[string
 			return err
 		}
 		found, err = readAllOffsets(res)
+		err = ofGroup(group).in(err)
 		if moved(err) {
 			c.forgetCoordinator(ofGroup(group))
 		}
@@ -102,7 +103,7 @@ func (c *Client) DeleteGroup(ctx context.Context, group string) error {
 			return err
 		}
 		code, ok := res.GroupErrorCodes[group]
-		err = codeError(code, "DeleteGroups", "", -1)
+		err = ofGroup(group).in(codeError(code, "DeleteGroups", "", -1))
 		switch {
 		case !ok:
 			return errNoAnswer

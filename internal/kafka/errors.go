@@ -26,14 +26,16 @@ var (
 	ErrClosed = errors.New("kafka: closed")
 )
 
-// Error is an error code of a broker with the request it answered.
+// Error is an error code of a broker with the request it answered. Where a right is missing it is also a *RightError to errors.As.
 // Retriable tells whether the same request may succeed later.
 type Error struct {
 	Code      int16
 	Request   string
 	Topic     string // empty where the answer speaks of no topic
 	Partition int32  // -1 where the answer speaks of no partition
-	Detail    string // the broker's own words, if any
+	// Group and TransactionalID are what the request was about, empty for none.
+	Group, TransactionalID string
+	Detail                 string // the broker's own words, if any
 }
 
 func (e *Error) Error() string {
@@ -44,6 +46,9 @@ func (e *Error) Error() string {
 		if e.Partition >= 0 {
 			fmt.Fprintf(&b, "/%d", e.Partition)
 		}
+	}
+	if right := e.right(); right != nil {
+		fmt.Fprintf(&b, ": %s", right.advice())
 	}
 	fmt.Fprintf(&b, ": code %d: %s", e.Code, strings.TrimPrefix(sarama.KError(e.Code).Error(), "kafka server: "))
 	if e.Detail != "" {

@@ -148,15 +148,13 @@ func (w *memberWire) join(ctx context.Context, o memberOut) memberIn {
 
 // code adds what the user can do about the refusals that are a matter of configuration.
 func (w *memberWire) code(code sarama.KError, request string) error {
-	err := codeError(code, request, "", -1)
+	err := ofGroup(w.cfg.Group).in(codeError(code, request, "", -1))
 	e, _ := err.(*Error)
 	switch code {
 	case sarama.ErrInconsistentGroupProtocol:
 		e.Detail = "other kinds of clients are members of group " + w.cfg.Group + ": choose another group id, or stop them"
 	case sarama.ErrInvalidSessionTimeout:
 		e.Detail = "the broker does not allow a session time-out of " + w.cfg.SessionTimeout.String()
-	case sarama.ErrGroupAuthorizationFailed:
-		e.Detail = "no right to read group " + w.cfg.Group
 	}
 	return err
 }

@@ -91,7 +91,7 @@ func FuzzAssignment(f *testing.F) {
 // TestRefusalsSayWhatToDo: an error of the configuration names what the user can change.
 func TestRefusalsSayWhatToDo(t *testing.T) {
 	w := &memberWire{cfg: &MembershipConfig{Group: "clicker"}}
-	for _, c := range []sarama.KError{sarama.ErrInconsistentGroupProtocol, sarama.ErrInvalidSessionTimeout, sarama.ErrGroupAuthorizationFailed} {
+	for _, c := range []sarama.KError{sarama.ErrInconsistentGroupProtocol, sarama.ErrInvalidSessionTimeout} {
 		e, ok := w.code(c, "JoinGroup").(*Error)
 		require.True(t, ok)
 		require.NotEmpty(t, e.Detail)

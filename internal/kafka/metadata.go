@@ -181,7 +181,7 @@ func (c *Client) coordinator(ctx context.Context, of coordKey) (int32, error) {
 	if err != nil {
 		return -1, err
 	}
-	if err := codeError(res.Err, "FindCoordinator", "", -1); err != nil {
+	if err := of.in(codeError(res.Err, "FindCoordinator", "", -1)); err != nil {
 		return -1, err
 	}
 	c.mu.Lock()

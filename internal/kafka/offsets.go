@@ -49,7 +49,7 @@ func (c *Client) CommitOffsets(ctx context.Context, group string, m Member, offs
 		if err != nil {
 			return err
 		}
-		err = todo.apply(res)
+		err = ofGroup(group).in(todo.apply(res))
 		if moved(err) {
 			c.forgetCoordinator(ofGroup(group))
 		}
@@ -131,6 +131,7 @@ func (c *Client) CommittedOffsets(ctx context.Context, group string, topics map[
 			return err
 		}
 		found, err = readOffsets(res, topics)
+		err = ofGroup(group).in(err)
 		if moved(err) {
 			c.forgetCoordinator(ofGroup(group))
 		}

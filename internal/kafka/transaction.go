@@ -129,12 +129,15 @@ func (p *Producer) transactionError(request string, err error) error {
 	e := &TransactionError{ID: p.conf.TransactionalID, Request: request, Unknown: request == "EndTxn", Cause: err}
 	var code *Error
 	var produce *ProduceError
+	if errors.As(err, &code) {
+		code.TransactionalID = e.ID
+	}
 	switch {
 	case errors.As(err, &produce):
 		aborted := *produce
 		aborted.Unknown = false // records that may be in the log are aborted there
 		e.Cause, e.Final = &aborted, p.finalProduce(produce)
-	case errors.As(err, &code):
+	case code != nil:
 		e.Final = treatTxn(sarama.KError(code.Code)) == txnFatal
 	default:
 		_, gone := errors.AsType[*state.TopicMissingError](err)
@@ -171,7 +174,7 @@ func (p *Producer) ask(ctx context.Context, fn func(*sarama.Broker) error) error
 func (c *Client) askAgain(ctx context.Context, of coordKey, u use, fn func(*sarama.Broker) error) error {
 	var gone absence
 	return retry(ctx, func() error {
-		err := c.onCoordinator(ctx, of, u, fn)
+		err := of.in(c.onCoordinator(ctx, of, u, fn))
 		if moved(err) {
 			c.forgetCoordinator(of)
 		}
@@ -214,7 +217,7 @@ func (p *Producer) addOffsets(ctx context.Context, t Txn) error {
 		if err != nil {
 			return err
 		}
-		return codeError(res.Err, "AddOffsetsToTxn", "", -1)
+		return ofGroup(t.Group).in(codeError(res.Err, "AddOffsetsToTxn", "", -1))
 	})
 }
 

@@ -18,9 +18,10 @@ import (
 
 // Broker is one broker of a Cluster. Its methods are called from one goroutine at a time.
 type Broker struct {
-	id, port int
-	dir      string // server.properties, data, broker.log
-	libs     string
+	id    int
+	ports ports
+	dir   string // server.properties, keys, data, broker.log
+	libs  string
 
 	process *process // nil while it does not run
 }
@@ -38,7 +39,7 @@ type process struct {
 func quick() []string { return []string{"-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"} }
 
 // Addr is where clients connect.
-func (b *Broker) Addr() string { return fmt.Sprintf("127.0.0.1:%d", b.port) }
+func (b *Broker) Addr() string { return fmt.Sprintf("127.0.0.1:%d", b.ports.client) }
 
 // Data is the folder of its logs: one folder a partition, named TOPIC-PARTITION.
 func (b *Broker) Data() string { return filepath.Join(b.dir, "data") }
@@ -47,13 +48,6 @@ func (b *Broker) Data() string { return filepath.Join(b.dir, "data") }
 func (b *Broker) Log() string { return filepath.Join(b.dir, "broker.log") }
 
 func (b *Broker) config() string { return filepath.Join(b.dir, "server.properties") }
-
-func (b *Broker) write(properties string) error {
-	if err := os.MkdirAll(b.dir, 0o755); err != nil {
-		return err
-	}
-	return os.WriteFile(b.config(), []byte(properties), 0o644)
-}
 
 // Start starts a broker that was stopped or killed, on its data, and returns when it serves.
 func (b *Broker) Start(ctx context.Context) error {

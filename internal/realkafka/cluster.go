@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -23,6 +25,8 @@ type Options struct {
 	Dir string
 	// Config is added to every broker's server.properties, over the defaults.
 	Config map[string]string
+	// Security adds TLS, SASL and rights. By default there are none.
+	Security *Security
 }
 
 // Cluster is a set of running brokers.
@@ -30,6 +34,7 @@ type Cluster struct {
 	dir       string
 	temporary bool
 	brokers   []*Broker
+	authority *authority // nil without Security
 }
 
 // Start brings Kafka's jars where they are not there yet, starts the brokers, and returns when all of them serve.
@@ -58,19 +63,28 @@ func (c *Cluster) start(ctx context.Context, libs string, o Options) error {
 	if err != nil {
 		return err
 	}
-	for i := range of {
-		b := &Broker{id: i + 1, port: of[i].client, dir: filepath.Join(c.dir, fmt.Sprintf("broker-%d", i+1)), libs: libs}
-		if err := b.write(properties(b.id, of, b.Data(), o.Config)); err != nil {
+	if o.Security != nil {
+		if c.authority, err = newAuthority(); err != nil {
 			return err
 		}
+	}
+	for i := range of {
+		b := &Broker{id: i + 1, ports: of[i], dir: filepath.Join(c.dir, fmt.Sprintf("broker-%d", i+1)), libs: libs}
 		c.brokers = append(c.brokers, b)
+		if err := c.configure(b, of, o); err != nil {
+			return err
+		}
 	}
 	id, err := c.tool(ctx, libs, "random-uuid")
 	if err != nil {
 		return err
 	}
+	format := []string{"format", "-t", id}
+	if o.Security != nil {
+		format = append(format, o.Security.credentials()...)
+	}
 	for _, b := range c.brokers {
-		if _, err := c.tool(ctx, libs, "format", "-t", id, "-c", b.config()); err != nil {
+		if _, err := c.tool(ctx, libs, append(slices.Clone(format), "-c", b.config())...); err != nil {
 			return err
 		}
 		if err := b.launch(); err != nil {
@@ -83,6 +97,22 @@ func (c *Cluster) start(ctx context.Context, libs string, o Options) error {
 		}
 	}
 	return nil
+}
+
+// configure writes what a broker reads at its start.
+func (c *Cluster) configure(b *Broker, of []ports, o Options) error {
+	if err := os.MkdirAll(b.dir, 0o755); err != nil {
+		return err
+	}
+	extra := map[string]string{}
+	if o.Security != nil {
+		if err := c.authority.writeKeys(b.dir); err != nil {
+			return err
+		}
+		extra = o.Security.properties(b.ports, b.dir)
+	}
+	maps.Copy(extra, o.Config)
+	return os.WriteFile(b.config(), []byte(properties(b.id, of, b.Data(), extra)), 0o644)
 }
 
 // tool runs Kafka's storage tool.
@@ -98,10 +128,12 @@ func (c *Cluster) tool(ctx context.Context, libs string, args ...string) (string
 }
 
 // Addrs are the brokers' addresses, in the order of their ids, also of those that do not run.
-func (c *Cluster) Addrs() []string {
+func (c *Cluster) Addrs() []string { return c.addrs(func(p ports) int { return p.client }) }
+
+func (c *Cluster) addrs(port func(ports) int) []string {
 	var addrs []string
 	for _, b := range c.brokers {
-		addrs = append(addrs, b.Addr())
+		addrs = append(addrs, fmt.Sprintf("127.0.0.1:%d", port(b.ports)))
 	}
 	return addrs
 }
@@ -133,16 +165,17 @@ func freePorts(n int) ([]ports, error) {
 			continue
 		}
 		defer l.Close() // all are held until all are found, or one could be found twice
-		if found = append(found, port); len(found) == 2*n {
+		if found = append(found, port); len(found) == 4*n {
 			break
 		}
 	}
-	if len(found) < 2*n {
-		return nil, fmt.Errorf("realkafka: no %d free ports in [%d, %d)", 2*n, lowest, highest)
+	if len(found) < 4*n {
+		return nil, fmt.Errorf("realkafka: no %d free ports in [%d, %d)", 4*n, lowest, highest)
 	}
 	of := make([]ports, n)
 	for i := range of {
-		of[i] = ports{found[2*i], found[2*i+1]}
+		at := found[4*i:]
+		of[i] = ports{client: at[0], controller: at[1], secured: at[2], expired: at[3]}
 	}
 	return of, nil
 }

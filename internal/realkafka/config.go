@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// ports are those of one broker.
-type ports struct{ client, controller int }
+// ports are those of one broker; the last two serve only with Security.
+type ports struct{ client, controller, secured, expired int }
 
 // properties is the text of a broker's server.properties: defaults that suit tests, and extra over them.
 func properties(id int, of []ports, dir string, extra map[string]string) string {

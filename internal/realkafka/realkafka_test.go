@@ -4,6 +4,8 @@ package realkafka_test
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"net"
 	"os"
 	"testing"
@@ -81,4 +83,20 @@ func TestStart_Dir(t *testing.T) {
 	require.NoError(t, c.Close())
 	_, err := os.Stat(c.Broker(1).Data())
 	require.NoError(t, err)
+}
+
+// The ports of Security: one whose certificate is good, and one whose certificate has expired.
+func TestStart_Security(t *testing.T) {
+	c := start(t, realkafka.Options{Security: &realkafka.Security{Users: map[string]string{"ann": "secret"}}})
+	require.True(t, serves(c.Addrs()[0]))
+	roots := x509.NewCertPool()
+	require.True(t, roots.AppendCertsFromPEM(c.Authority()))
+	conf := &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	conn, err := tls.Dial("tcp", c.Secured()[0], conf)
+	require.NoError(t, err)
+	require.NoError(t, conn.Close())
+	_, err = tls.Dial("tcp", c.Expired()[0], conf)
+	var invalid x509.CertificateInvalidError
+	require.ErrorAs(t, err, &invalid)
+	require.Equal(t, x509.Expired, invalid.Reason)
 }
