@@ -74,12 +74,12 @@ func (c *conn) do(ctx context.Context, fn func(*sarama.Broker) error) error {
 		}
 		return nil
 	}
+	if fresh && hungUp(err) {
+		err = explain(err, c.client.conf, c.wire.Load().speaksTLS.Load())
+	}
 	var code sarama.KError
 	if err != nil && !errors.As(err, &code) {
 		c.discard()
-	}
-	if fresh && hungUp(err) {
-		return explain(err, c.client.conf)
 	}
 	return err
 }
@@ -129,10 +129,13 @@ func (c *conn) open(ctx context.Context) error {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
-		return explain(err, c.client.conf)
+		return explain(err, c.client.conf, false)
 	}
 	conf := *c.client.conf
 	conf.Net.Proxy.Enable, conf.Net.Proxy.Dialer = true, w
+	if conf.Net.TLS.Enable {
+		conf.Net.TLS.Config = w.watchTLS(conf.Net.TLS.Config)
+	}
 	if c.key.purpose == ForJoin { // a join waits for the other members; Membership bounds each request by its context
 		conf.Net.ReadTimeout = 24 * time.Hour
 	}
@@ -151,10 +154,11 @@ func (c *conn) open(ctx context.Context) error {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
-		return explain(err, &conf)
+		return explain(err, &conf, w.speaksTLS.Load())
 	}
 	c.broker = b
 	if err := c.client.checkVersions(c.key.addr, b); err != nil {
+		err = explain(err, &conf, w.speaksTLS.Load())
 		c.discard()
 		if ctx.Err() != nil { // what the closed socket says is no news
 			err = context.Cause(ctx)
@@ -164,8 +168,8 @@ func (c *conn) open(ctx context.Context) error {
 	return nil
 }
 
-// explain adds what the user can do about an error at the start of a connection.
-func explain(err error, conf *sarama.Config) error {
+// explain adds what the user can do about an error at the start of a connection. speaksTLS: the port has shown that it does.
+func explain(err error, conf *sarama.Config, speaksTLS bool) error {
 	var record tls.RecordHeaderError
 	ended := errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 	closed := hungUp(err)
@@ -173,12 +177,14 @@ func explain(err error, conf *sarama.Config) error {
 	switch {
 	case errors.As(err, &record):
 		return fmt.Errorf("the port does not speak TLS: %w", err)
-	case useTLS && (ended || closed):
+	case useTLS && !speaksTLS && (ended || closed):
 		return fmt.Errorf("no end to the TLS or SASL handshake, the port may not speak TLS: %w", err)
 	case sasl && errors.Is(err, sarama.ErrSASLAuthenticationFailed):
 		return fmt.Errorf("SASL %s refused user %q: %w", conf.Net.SASL.Mechanism, conf.Net.SASL.User, err)
 	case sasl && closed:
 		return fmt.Errorf("the broker closed the connection, it may have refused SASL %s of user %q: %w", conf.Net.SASL.Mechanism, conf.Net.SASL.User, err)
+	case closed && useTLS:
+		return fmt.Errorf("the broker closed the connection, it may ask for SASL: %w", err)
 	case closed:
 		return fmt.Errorf("the broker closed the connection, it may ask for TLS or SASL: %w", err)
 	}
@@ -204,7 +210,8 @@ func (c *conn) discard() {
 // wire is the dialer handed to sarama. It dials before sarama does, which would hold a mutex meanwhile that no context ends
 // and that stalls virtual time; and it remembers the socket, because sarama's own Close waits for answers.
 type wire struct {
-	cancel context.CancelFunc // of the dial under way
+	cancel    context.CancelFunc // of the dial under way
+	speaksTLS atomic.Bool        // the other side's certificate was found good
 
 	mu     sync.Mutex
 	socket net.Conn
@@ -228,6 +235,23 @@ func (w *wire) connect(ctx context.Context, c *conn) error {
 	}
 	w.socket = s
 	return nil
+}
+
+// watchTLS notes when the port turns out to speak TLS. (sarama forgets its own state of a connection that is closed.)
+func (w *wire) watchTLS(user *tls.Config) *tls.Config {
+	conf := user.Clone()
+	if conf == nil {
+		conf = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	check := conf.VerifyConnection
+	conf.VerifyConnection = func(s tls.ConnectionState) error {
+		w.speaksTLS.Store(true)
+		if check != nil {
+			return check(s)
+		}
+		return nil
+	}
+	return conf
 }
 
 // Dial implements proxy.Dialer: it gives what connect has opened.

@@ -23,20 +23,22 @@ func TestConnectWords(t *testing.T) {
 	sasl := sarama.NewConfig()
 	sasl.Net.SASL.Enable, sasl.Net.SASL.User, sasl.Net.SASL.Mechanism = true, "u", sarama.SASLTypePlaintext
 	for _, tt := range []struct {
-		err   error
-		conf  *sarama.Config
-		want  string
-		again bool
+		err    error
+		conf   *sarama.Config
+		speaks bool
+		want   string
+		again  bool
 	}{
-		{io.EOF, plain, "it may ask for TLS or SASL", true},
-		{io.EOF, secure, "may not speak TLS", true},
-		{io.EOF, sasl, "may have refused SASL PLAIN", true},
-		{fmt.Errorf("no: %w", sarama.ErrSASLAuthenticationFailed), sasl, `SASL PLAIN refused user "u"`, false},
-		{tls.RecordHeaderError{Msg: "odd"}, secure, "does not speak TLS", false},
-		{&tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}, secure, "unknown authority", false},
-		{&net.OpError{Op: "dial", Err: errors.New("refused")}, plain, "refused", true},
+		{err: io.EOF, conf: plain, want: "it may ask for TLS or SASL", again: true},
+		{err: io.EOF, conf: secure, want: "may not speak TLS", again: true},
+		{err: io.EOF, conf: secure, speaks: true, want: "it may ask for SASL", again: true},
+		{err: io.EOF, conf: sasl, want: "may have refused SASL PLAIN", again: true},
+		{err: fmt.Errorf("no: %w", sarama.ErrSASLAuthenticationFailed), conf: sasl, want: `SASL PLAIN refused user "u"`},
+		{err: tls.RecordHeaderError{Msg: "odd"}, conf: secure, want: "does not speak TLS"},
+		{err: &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}, conf: secure, want: "unknown authority"},
+		{err: &net.OpError{Op: "dial", Err: errors.New("refused")}, conf: plain, want: "refused", again: true},
 	} {
-		err := explain(tt.err, tt.conf)
+		err := explain(tt.err, tt.conf, tt.speaks)
 		require.ErrorContains(t, err, tt.want)
 		require.ErrorIs(t, err, tt.err)
 		all := &UnreachableError{Addrs: []string{"a", "b"}, Causes: []error{err, err}}
@@ -45,5 +47,5 @@ func TestConnectWords(t *testing.T) {
 		all.Causes[1] = io.EOF
 		require.True(t, retriable(all), "one broker may be good")
 	}
-	require.ErrorContains(t, explain(context.DeadlineExceeded, secure), "may not speak TLS")
+	require.ErrorContains(t, explain(context.DeadlineExceeded, secure, false), "may not speak TLS")
 }
