@@ -30,8 +30,8 @@ type Client struct {
 	topics    map[string]Topic
 	coords    map[coordKey]int32 // broker id
 	conns     map[connKey]*conn
-	checked   map[string]bool // addresses whose versions were found good
-	failed    map[string]bool // addresses that did not answer last time: they are tried last
+	offered   map[string]map[int16]int16 // greatest versions by request, of addresses where those needed were found good
+	failed    map[string]bool            // addresses that did not answer last time: they are tried last
 }
 
 // NewClient checks cfg and makes a Client.
@@ -50,7 +50,7 @@ func NewClient(cfg Config) (*Client, error) {
 	}
 	c := &Client{conf: conf, dial: cfg.Dial, log: cmp.Or(cfg.Logger, slog.Default()), seeds: slices.Clone(cfg.Brokers),
 		nodes: map[int32]string{}, control: -1, topics: map[string]Topic{}, coords: map[coordKey]int32{},
-		conns: map[connKey]*conn{}, checked: map[string]bool{}, failed: map[string]bool{}}
+		conns: map[connKey]*conn{}, offered: map[string]map[int16]int16{}, failed: map[string]bool{}}
 	if len(ignored) > 0 {
 		c.log.Warn("sarama config fields mean nothing to tarn", "fields", ignored)
 	}
@@ -293,19 +293,22 @@ func (c *Client) Connect(ctx context.Context, topics ...string) error {
 	}
 }
 
-// needed are the least versions tarn can work with; sarama lowers a request silently to what the broker offers.
-var needed = []struct {
+// least is the least version of a request that tarn can work with; sarama lowers a request silently to what the broker offers.
+type least struct {
 	key  int16
 	name string
 	min  int16
-}{{1, "Fetch", 12}, {2, "ListOffsets", 5}, {3, "Metadata", 10}, {8, "OffsetCommit", 7}, {9, "OffsetFetch", 7}, {11, "JoinGroup", 5},
+}
+
+// needed are those of each client.
+var needed = []least{{1, "Fetch", 12}, {2, "ListOffsets", 5}, {3, "Metadata", 10}, {8, "OffsetCommit", 7}, {9, "OffsetFetch", 7}, {11, "JoinGroup", 5},
 	{12, "Heartbeat", 3}, {13, "LeaveGroup", 3}, {14, "SyncGroup", 3}, {28, "TxnOffsetCommit", 3}}
 
 func (c *Client) checkVersions(addr string, b *sarama.Broker) error {
 	c.mu.Lock()
-	done := c.checked[addr]
+	done := c.offered[addr]
 	c.mu.Unlock()
-	if done {
+	if done != nil {
 		return nil
 	}
 	res, err := b.ApiVersions(&sarama.ApiVersionsRequest{Version: 3, ClientSoftwareName: "tarn", ClientSoftwareVersion: "1"})
@@ -316,14 +319,37 @@ func (c *Client) checkVersions(addr string, b *sarama.Broker) error {
 	for _, k := range res.ApiKeys {
 		has[k.ApiKey] = k.MaxVersion
 	}
-	for _, n := range needed {
-		if v, ok := has[n.key]; !ok || v < n.min {
+	if err := offers(addr, has, needed); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	c.offered[addr] = has
+	c.mu.Unlock()
+	return nil
+}
+
+// neededForTransactions are those of a producer of transactions, beside the others. Some brokers that are not Apache Kafka
+// do without them.
+var neededForTransactions = []least{{22, "InitProducerID", 4}, {24, "AddPartitionsToTxn", 2}, {25, "AddOffsetsToTxn", 2}, {26, "EndTxn", 2}}
+
+// checkTransactions tells, by a *VersionError, that a broker does not have transactions.
+func (c *Client) checkTransactions(b *sarama.Broker) error {
+	c.mu.Lock()
+	has := c.offered[b.Addr()]
+	c.mu.Unlock()
+	return offers(b.Addr(), has, neededForTransactions)
+}
+
+func offers(addr string, has map[int16]int16, all []least) error {
+	for _, n := range all {
+		v, ok := has[n.key]
+		if !ok {
+			v = -1
+		}
+		if v < n.min {
 			return &VersionError{Addr: addr, Request: n.name, Need: n.min, Has: v}
 		}
 	}
-	c.mu.Lock()
-	c.checked[addr] = true
-	c.mu.Unlock()
 	return nil
 }
 

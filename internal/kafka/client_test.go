@@ -109,6 +109,44 @@ func TestVersionError(t *testing.T) {
 	require.ErrorContains(t, err, "use a newer broker")
 }
 
+// TestVersionError_Transactions: a broker without transactions serves all but a producer of them, which says so at once.
+func TestVersionError_Transactions(t *testing.T) {
+	for name, tt := range map[string]struct {
+		offered []least
+		want    VersionError
+	}{
+		"none":    {nil, VersionError{Request: "InitProducerID", Need: 4, Has: -1}},
+		"old":     {[]least{{22, "", 3}}, VersionError{Request: "InitProducerID", Need: 4, Has: 3}},
+		"in part": {[]least{{22, "", 5}, {24, "", 3}, {25, "", 3}}, VersionError{Request: "EndTxn", Need: 2, Has: -1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			broker := sarama.NewMockBroker(t, 1)
+			defer broker.Close()
+			keys := []sarama.ApiVersionsResponseKey{{ApiKey: 18, MaxVersion: 3}}
+			for _, n := range append(tt.offered, needed...) {
+				keys = append(keys, sarama.ApiVersionsResponseKey{ApiKey: n.key, MaxVersion: n.min})
+			}
+			broker.SetHandlerByMap(map[string]sarama.MockResponse{"ApiVersionsRequest": sarama.NewMockApiVersionsResponse(t).SetApiKeys(keys),
+				"MetadataRequest": sarama.NewMockMetadataResponse(t).SetBroker(broker.Addr(), 1)})
+			c, err := NewClient(Config{Brokers: []string{broker.Addr()}})
+			require.NoError(t, err)
+			defer c.Close()
+			require.NoError(t, c.Connect(t.Context()))
+			p := c.NewProducer(ProducerConfig{TransactionalID: "id"})
+			defer p.Close()
+			err = p.Recover(t.Context(), true)
+			tt.want.Addr = broker.Addr()
+			var old *VersionError
+			require.ErrorAs(t, err, &old)
+			require.Equal(t, &tt.want, old)
+			var failed *TransactionError
+			require.ErrorAs(t, err, &failed)
+			require.True(t, failed.Final)
+			require.ErrorContains(t, err, broker.Addr())
+		})
+	}
+}
+
 // TestConnect waits for a broker that comes late, and names the addresses when none does.
 func TestR25_Connect(t *testing.T) {
 	bubbletest.Run(t, func(t *testing.T) {

@@ -122,10 +122,13 @@ func (e *UnreachableError) Unwrap() []error { return e.Causes }
 type VersionError struct {
 	Addr      string
 	Request   string
-	Need, Has int16
+	Need, Has int16 // Has is -1 where the broker does not know the request at all
 }
 
 func (e *VersionError) Error() string {
+	if e.Has < 0 {
+		return fmt.Sprintf("kafka: broker %s does not offer %s, tarn needs version %d: use a newer broker", e.Addr, e.Request, e.Need)
+	}
 	return fmt.Sprintf("kafka: broker %s offers %s up to version %d, tarn needs %d: use a newer broker", e.Addr, e.Request, e.Has, e.Need)
 }
 

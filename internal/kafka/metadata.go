@@ -175,6 +175,11 @@ func (c *Client) coordinator(ctx context.Context, of coordKey) (int32, error) {
 	}
 	var res *sarama.FindCoordinatorResponse
 	err := c.onAny(ctx, ForMetadata, func(b *sarama.Broker) (err error) {
+		if of.kind == sarama.CoordinatorTransaction {
+			if err := c.checkTransactions(b); err != nil {
+				return err
+			}
+		}
 		res, err = b.FindCoordinator(&sarama.FindCoordinatorRequest{Version: 2, CoordinatorKey: of.id, CoordinatorType: of.kind})
 		return err
 	})

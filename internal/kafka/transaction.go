@@ -62,7 +62,7 @@ func (e *TransactionError) Is(target error) bool { return e.Unknown && target ==
 // nobody else has taken it, and is ErrProducerFenced otherwise: two processes that each take the id whenever they have lost
 // it would go on fencing each other.
 //
-// Retriable trouble is tried again until ctx ends.
+// Retriable trouble is tried again until ctx ends. A broker without transactions is a *VersionError at once.
 func (p *Producer) Recover(ctx context.Context, afresh bool) error {
 	ctx, leave, err := p.enter(ctx)
 	if err != nil {
