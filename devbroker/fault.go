@@ -73,6 +73,7 @@ const (
 	TopicExists             Code = 36
 	OutOfOrderSequence      Code = 45
 	InvalidProducerEpoch    Code = 47
+	InvalidTxnState         Code = 48
 	ConcurrentTransactions  Code = 51
 	StorageError            Code = 56
 	LeaderEpochFenced       Code = 74

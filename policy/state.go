@@ -23,3 +23,9 @@ func KeepStores(d time.Duration) StateOption {
 		}
 	}
 }
+
+// StayOnStop makes a stop, also one by an error, keep this process's place in the group: its tasks wait for it to come back
+// with the same state directory, until processor.SessionTimeout is over, and no other process takes them up meanwhile. It is
+// for rolling restarts; choose a session time-out that is longer than a restart. Without it a stop leaves the group and gives
+// the tasks to others at once. A group without a state directory has no identity to come back with, and leaves.
+func StayOnStop() StateOption { return func(s *scope.StatePolicy) { s.Stay = true } }

@@ -65,7 +65,7 @@ func TestBadNodeFlush(t *testing.T) {
 		}
 		var mu sync.Mutex
 		flushed := []time.Time{}
-		k.Start(g, processor.FlushInterval(2*time.Second), processor.Observe(observe.Observer{Flush: func(f observe.Flush) {
+		k.Start(g, processor.AtLeastOnce(), processor.FlushInterval(2*time.Second), processor.Observe(observe.Observer{Flush: func(f observe.Flush) {
 			if f.Place.Partition == busy {
 				mu.Lock()
 				defer mu.Unlock()

@@ -29,31 +29,39 @@ type cell struct {
 	account   *account      // may be nil
 	flushing  chan struct{} // a lock that a context can stop waiting for
 
-	mu           sync.RWMutex
-	sealed       layer
-	sealedOf     *scope.Change // the first change of the sealed layer: which one it is
-	produced     layer
-	committed    layer
-	frozen       layer
-	sealedBytes  int
-	bytes        int // of committed
-	frozenBytes  int
-	check        state.Checkpoint // what committed amounts to
-	restamped    bool             // what the broker said is in check and not on disk
-	asked        time.Time        // when the broker was asked last; zero for never
-	last, placed kafka.RecordID   // of the newest changes: committed, and in Kafka
-	// epochAt reads back the leader epoch of a record at an offset of the log, if it is there and the epoch can be had now.
-	// It may be nil.
-	epochAt func(ctx context.Context, offset int64, record kafka.RecordID) (epoch int32, ok bool)
+	mu            sync.RWMutex
+	sealed        layer
+	sealedOf      *scope.Change // the first change of the sealed layer: which one it is
+	produced      layer
+	committed     layer
+	frozen        layer
+	sealedBytes   int
+	bytes         int // of committed
+	frozenBytes   int
+	check         state.Checkpoint // what committed amounts to
+	restamped     bool             // what the broker said is in check and not on disk
+	asked         time.Time        // when the broker was asked last; zero for never
+	last          tail             // what stands before check.Position
+	placed        kafka.RecordID   // the last record of the produced layer
+	transactional bool             // markers stand behind what is written
+	// epochAt reads back the leader epoch of a record at an offset of the log, or of the marker behind it, if that is there and
+	// the epoch can be had now. It may be nil.
+	epochAt func(ctx context.Context, offset int64, what tail) (epoch int32, ok bool)
 
 	promoted, flushed time.Time // last; zero for never
+}
+
+// tail is an own record, and whether the marker of its transaction stands right behind it, or will in a moment.
+type tail struct {
+	record kafka.RecordID
+	marked bool
 }
 
 // layer is the newest change by key.
 type layer map[string]scope.Change
 
 func newCell(topic string, partition int32, store state.Store) *cell {
-	return &cell{topic: topic, partition: partition, store: store, flushing: make(chan struct{}, 1), last: kafka.NoRecord}
+	return &cell{topic: topic, partition: partition, store: store, flushing: make(chan struct{}, 1), last: tail{record: kafka.NoRecord}}
 }
 
 // read gives key's newest value for the task (sealed included) or for the outside.
@@ -113,8 +121,8 @@ func (c *cell) gap(changes []scope.Change) bool {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	at := c.check
-	for _, ch := range changes {
-		if ch.Offset != at.Position {
+	for i, ch := range changes {
+		if ch.Offset != at.Position && !(i == 0 && c.last.marked && ch.Offset == at.Position+1) {
 			return true
 		}
 		at.Applied(ch.Offset)
@@ -156,7 +164,7 @@ func (c *cell) promote(changes []scope.Change, inputs *consumed, now time.Time) 
 		c.promoted = now
 	}
 	if len(changes) > 0 {
-		c.last = c.placed
+		c.last = tail{c.placed, c.transactional}
 	}
 	c.produced = nil
 	if c.sealedOf == first(changes) {
@@ -244,7 +252,7 @@ func (c *cell) write(ctx context.Context, patience time.Duration) (rows int, byt
 	return len(frozen), bytes, nil
 }
 
-func (c *cell) freeze() (layer, state.Checkpoint, kafka.RecordID) {
+func (c *cell) freeze() (layer, state.Checkpoint, tail) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.frozen == nil {

@@ -41,14 +41,19 @@ type committer struct {
 	syncs    chan chan error
 	done     chan struct{} // closed when run has returned
 	producer *kafka.Producer
+	fence    *fence // nil: at-least-once
 
 	mu      sync.Mutex
 	waiting []*sealed
 }
 
 func newCommitter(env *environment) *committer {
-	return &committer{env: env, kick: make(chan struct{}, 1), arrived: make(chan struct{}, 1), late: make(chan struct{}, 1), syncs: make(chan chan error),
+	c := &committer{env: env, kick: make(chan struct{}, 1), arrived: make(chan struct{}, 1), late: make(chan struct{}, 1), syncs: make(chan chan error),
 		done: make(chan struct{})}
+	if env.conf.exactlyOnce {
+		c.fence = newFence()
+	}
+	return c
 }
 
 // run commits every interval, when kicked, and when sync asks, until ctx ends.
@@ -57,10 +62,16 @@ func (c *committer) run(ctx context.Context) error {
 	defer c.closeProducer()
 	ticker := time.NewTicker(c.env.conf.commitInterval)
 	defer ticker.Stop()
+	var begin chan struct{}
+	if c.fence != nil {
+		begin = c.fence.asked
+	}
 	for {
 		var answer chan error
 		work := c.round
 		select {
+		case <-begin:
+			work = c.begin
 		case <-ticker.C:
 		case <-c.kick:
 		case <-c.late:
@@ -136,7 +147,7 @@ func (c *committer) round(ctx context.Context) error {
 
 // settle commits the layers that wait; those of one task that wait behind each other take several turns.
 func (c *committer) settle(ctx context.Context) error {
-	for {
+	for c.fence.isUp() {
 		turn := c.take()
 		if len(turn) == 0 {
 			return nil
@@ -148,6 +159,7 @@ func (c *committer) settle(ctx context.Context) error {
 			return err
 		}
 	}
+	return nil
 }
 
 func (c *committer) gather(ctx context.Context, asked int) {
@@ -191,24 +203,21 @@ func (c *committer) take() []*sealed {
 }
 
 // commit writes one turn. An error is final for the processor; a lost lease is none.
-func (c *committer) commit(ctx context.Context, turn []*sealed) error {
-	ctx, cancel := context.WithCancelCause(ctx)
+func (c *committer) commit(run context.Context, turn []*sealed) error {
+	ctx, cancel := context.WithCancelCause(run)
 	defer cancel(nil)
 	for _, s := range turn {
 		stop := context.AfterFunc(s.task.lease, func() { cancel(context.Cause(s.task.lease)) })
 		defer stop()
 	}
 	began := c.env.now()
-	err := c.produce(ctx, turn)
-	if err == nil {
-		for _, s := range turn {
-			s.placed()
-		}
-		err = c.env.commitOffsets(ctx, offsetsOf(turn))
-	}
-	if errors.Is(context.Cause(ctx), errLost) || errors.Is(err, kafka.ErrOutcomeUnknown) || errors.Is(err, kafka.ErrOffsetUnknown) {
+	again, err := c.write(ctx, turn)
+	if again {
 		err = cmp.Or(err, context.Cause(ctx))
 		c.tellCommit(turn, began, err)
+		if c.fence != nil {
+			return c.aborted(run, turn, err)
+		}
 		c.unknown(turn, err)
 		return nil
 	}
@@ -222,6 +231,29 @@ func (c *committer) commit(ctx context.Context, turn []*sealed) error {
 	c.promote(turn)
 	c.tellCommit(turn, began, nil)
 	return nil
+}
+
+// write brings a turn to Kafka. again tells that it is not there, or that nobody knows, and that its tasks have to start again
+// for it.
+func (c *committer) write(ctx context.Context, turn []*sealed) (again bool, err error) {
+	if c.fence != nil {
+		err = c.transact(ctx, turn)
+		if err == nil {
+			for _, s := range turn {
+				s.placed()
+			}
+		}
+		failed, _ := errors.AsType[*kafka.TransactionError](err)
+		return errors.Is(context.Cause(ctx), errLost) || failed != nil && !failed.Final, err
+	}
+	err = c.produce(ctx, turn)
+	if err == nil {
+		for _, s := range turn {
+			s.placed()
+		}
+		err = c.env.commitOffsets(ctx, offsetsOf(turn))
+	}
+	return errors.Is(context.Cause(ctx), errLost) || errors.Is(err, kafka.ErrOutcomeUnknown) || errors.Is(err, kafka.ErrOffsetUnknown), err
 }
 
 // awaitDisk keeps commits, and with them the tasks, from running away from a disk that does not follow.
@@ -244,6 +276,19 @@ func (c *committer) awaitDisk(ctx context.Context, turn []*sealed) error {
 }
 
 func (c *committer) produce(ctx context.Context, turn []*sealed) error {
+	return c.producing(turn, func(batches []kafka.OutBatch) error {
+		if len(batches) == 0 {
+			return nil
+		}
+		if err := c.makeProducer(ctx); err != nil {
+			return err
+		}
+		return c.producer.Produce(ctx, batches)
+	})
+}
+
+// producing has a turn's batches written by fn; what that says of each is then with its layer.
+func (c *committer) producing(turn []*sealed, fn func([]kafka.OutBatch) error) error {
 	var batches []kafka.OutBatch
 	for _, s := range turn {
 		batches = append(batches, s.batches...)
@@ -254,17 +299,20 @@ func (c *committer) produce(ctx context.Context, turn []*sealed) error {
 			rest = rest[copy(s.batches, rest):]
 		}
 	}()
-	if len(batches) == 0 {
+	return fn(batches)
+}
+
+func (c *committer) makeProducer(ctx context.Context) error {
+	if c.producer != nil {
 		return nil
 	}
-	if c.producer == nil {
-		c.producer = c.env.client.NewProducer(kafka.ProducerConfig{Bytes: c.env.budget.write, Timeout: forEver, Missing: goneAfter, Allowed: c.env.claimed, Logger: c.env.log})
-		c.env.budget.producer.Store(c.producer)
-		if err := c.producer.Prepare(ctx, c.env.written...); err != nil {
-			return err
-		}
+	conf := kafka.ProducerConfig{Bytes: c.env.budget.write, Timeout: forEver, Missing: goneAfter, Allowed: c.env.claimed, Logger: c.env.log}
+	if c.fence != nil {
+		conf.TransactionalID = c.env.transactionalID()
 	}
-	return c.producer.Produce(ctx, batches)
+	c.producer = c.env.client.NewProducer(conf)
+	c.env.budget.producer.Store(c.producer)
+	return c.producer.Prepare(ctx, c.env.written...)
 }
 
 // forEver lets a commit wait for a broker that is away: what ends it is a lost lease or a stop.
@@ -303,6 +351,10 @@ func pause(ctx context.Context, d time.Duration) bool {
 // from a new id.
 func (c *committer) unknown(turn []*sealed, why error) {
 	c.closeProducer()
+	c.restart(turn, why)
+}
+
+func (c *committer) restart(turn []*sealed, why error) {
 	for _, s := range turn {
 		if s.task.lease.Err() == nil {
 			c.env.tasks.restart(s.task, fmt.Errorf("processor: the outcome of a commit is unknown: %w", why))

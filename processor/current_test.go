@@ -157,7 +157,7 @@ func TestGet_StaleWhileAKeptTableIsRebuilt(t *testing.T) {
 
 		held := k.Broker.Hold(devbroker.Fetch, "clicks-count")
 		var seen diary
-		a := k.Launch("a", g, seen.option())
+		a := k.Launch("a", g, processor.AtLeastOnce(), seen.option())
 		<-held.Arrived()
 		_, _, err := processor.Get(a.Processor, counts, "user-7")
 		require.ErrorIs(k.T, err, processor.ErrNotReady)

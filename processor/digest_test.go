@@ -88,7 +88,7 @@ func TestDigest_IsKnownInTheOrdinaryRunOfThings(t *testing.T) {
 		const partitions = 2
 		k.Topic("clicks", partitions)
 		g, keys := clicker(k.T), users(30)
-		options := []processor.Option{processor.FlushInterval(2 * time.Second), processor.CommitInterval(100 * time.Millisecond)}
+		options := []processor.Option{processor.AtLeastOnce(), processor.FlushInterval(2 * time.Second), processor.CommitInterval(100 * time.Millisecond)}
 		count := func() {
 			for round := range 4 {
 				click(k, g, keys[:len(keys)-round]...)

@@ -312,7 +312,7 @@ func TestStop_WhileATaskStartsAgainBehindAStuckCallback(t *testing.T) {
 		a := k.Start(g, processor.StopTimeout(5*time.Second))
 		click(k, g, "a")
 		k.Send("clicks-count", "z", "\x00\x00\x00\x00\x00\x00\x00\x07")
-		held := k.Broker.Hold(devbroker.OffsetCommit, "clicker")
+		held := k.Broker.Hold(devbroker.TxnOffsetCommit, "clicker")
 		k.Send("clicks", "a", "x")
 		<-held.Arrived()
 		k.Send("clicks", "a", "block")

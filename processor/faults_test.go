@@ -24,7 +24,7 @@ func TestR02_OutOfRangeInMidRestore(t *testing.T) {
 		// the log start passes the reader between its plan and its first read
 		held := k.Broker.Hold(devbroker.Fetch, "clicks-count")
 		var seen plans
-		a := k.Launch("c", g, seen.option())
+		a := k.Launch("c", g, processor.AtLeastOnce(), seen.option())
 		<-held.Arrived()
 		require.NoError(k.T, k.Broker.DeleteRecords("clicks-count", 0, 15))
 		held.Release()

@@ -12,7 +12,8 @@ import (
 )
 
 // Lag tells how many offsets of its inputs and loops a group has not committed yet, over all partitions and whoever runs
-// it. 0 means that everything in them has taken its effect. It asks Kafka and needs the Brokers option.
+// it. 0 means that everything in them has taken its effect. Under exactly-once the process that has a task hears of its commit
+// a moment after Kafka: for reads of its own tables ask Processor.Lag. It asks Kafka and needs the Brokers option.
 func Lag(ctx context.Context, group *topology.Group, options ...Option) (int64, error) {
 	conf, err := configure(false, options)
 	if err != nil {

@@ -124,13 +124,13 @@ func TestLoop_CrashBetweenProduceAndCommit(t *testing.T) {
 	streamtest.Run(t, func(k *streamtest.Kit) {
 		k.Topic("orders", 2)
 		g, customers := shop(k.T), users(5)
-		a := k.Start(g)
+		a := k.Start(g, processor.AtLeastOnce())
 		held := k.Broker.Hold(devbroker.OffsetCommit, "shop")
 		order(k, 0, 20, customers...)
 		<-held.Arrived() // the loop has the records, the group not the offsets
 		a.Crash()
 		held.Drop()
-		k.Start(g)
+		k.Start(g, processor.AtLeastOnce())
 		k.Settle(g)
 		require.Positive(k.T, requireOrders(k, 20, customers...), "what was not committed is handled again")
 		awaitTrim(k, "shop", "shop-by-customer")
@@ -142,7 +142,7 @@ func TestLoop_TrimsUpToTheCommittedOffset(t *testing.T) {
 	streamtest.Run(t, func(k *streamtest.Kit) {
 		k.Topic("orders", 2)
 		g, customers := shop(k.T), users(5)
-		a := k.Start(g)
+		a := k.Start(g, processor.AtLeastOnce())
 		order(k, 0, 20, customers...)
 		k.Settle(g)
 		awaitTrim(k, "shop", "shop-by-customer")
@@ -155,11 +155,11 @@ func TestLoop_TrimsUpToTheCommittedOffset(t *testing.T) {
 		a.Crash()
 		away.Remove()
 
-		a = k.Start(g)
+		a = k.Start(g, processor.AtLeastOnce())
 		k.Settle(g)
 		awaitTrim(k, "shop", "shop-by-customer")
 		require.NoError(k.T, a.Stop())
-		k.Start(g) // on a loop whose records are all gone
+		k.Start(g, processor.AtLeastOnce()) // on a loop whose records are all gone
 		order(k, 40, 60, customers...)
 		k.Settle(g)
 		requireOrders(k, 60, customers...)
@@ -171,7 +171,7 @@ func TestLoop_TrimsNothingThatIsOnlyHandled(t *testing.T) {
 	streamtest.Run(t, func(k *streamtest.Kit) {
 		k.Topic("orders", 1)
 		g := shop(k.T)
-		a := k.Start(g)
+		a := k.Start(g, processor.AtLeastOnce())
 		order(k, 0, 20, "ann")
 		k.Settle(g)
 		start, committed, end := loopBounds(k, "shop", "shop-by-customer")
@@ -184,7 +184,7 @@ func TestLoop_TrimsNothingThatIsOnlyHandled(t *testing.T) {
 		require.EqualValues(k.T, []int64{20, 20, 40}, []int64{start, committed, end})
 		a.Crash()
 		away.Remove()
-		k.Start(g)
+		k.Start(g, processor.AtLeastOnce())
 		k.Settle(g)
 		requireOrders(k, 40, "ann")
 	})
@@ -195,7 +195,7 @@ func TestLoop_ADelayedTrimOfAZombie(t *testing.T) {
 	streamtest.Run(t, func(k *streamtest.Kit) {
 		k.Topic("orders", 1)
 		g, customers := shop(k.T), users(5)
-		a := k.StartAs("a", g)
+		a := k.StartAs("a", g, processor.AtLeastOnce())
 		order(k, 0, 20, customers...)
 		k.Settle(g)
 		held := k.Broker.Hold(deleteRecords, "")
@@ -203,7 +203,7 @@ func TestLoop_ADelayedTrimOfAZombie(t *testing.T) {
 		a.Crash()
 		inCommit := k.Broker.Hold(devbroker.OffsetCommit, "shop")
 		order(k, 20, 40, customers...)
-		k.StartAs("b", g)
+		k.StartAs("b", g, processor.AtLeastOnce())
 		<-inCommit.Arrived()
 		held.Release()
 		k.Until("the zombie's request is done", func() bool {
@@ -299,7 +299,7 @@ func TestLoop_BrokerRefusesToRemove(t *testing.T) {
 				k.Topic("orders", 1)
 				var log logged
 				g := shop(k.T)
-				a := k.Start(g, log.option())
+				a := k.Start(g, processor.AtLeastOnce(), log.option())
 				fault := k.Broker.Fail(devbroker.Fault{Request: deleteRecords, Err: c.code, Count: -1})
 				order(k, 0, 10, "ann")
 				k.Settle(g)
@@ -371,7 +371,7 @@ func TestLoop_ThatMultipliesIsHeldBack(t *testing.T) {
 		}))
 	streamtest.Run(t, func(k *streamtest.Kit) {
 		k.Topic("clicks", 1)
-		i := k.Start(g, processor.MemoryBytes(smallMemory), processor.CommitInterval(10*time.Second))
+		i := k.Start(g, processor.AtLeastOnce(), processor.MemoryBytes(smallMemory), processor.CommitInterval(10*time.Second))
 		k.Send("clicks", "n", "x")
 		k.Settle(g)
 		b, err := k.Broker.Bounds("fission-loop", 0)
@@ -392,7 +392,7 @@ func TestLag_CountsLoops(t *testing.T) {
 			return n
 		}
 		require.Zero(k.T, lag())
-		k.Start(g)
+		k.Start(g, processor.AtLeastOnce())
 		held := k.Broker.Hold(devbroker.Produce, "shop-bought")
 		order(k, 0, 10, users(3)...)
 		<-held.Arrived()

@@ -22,7 +22,7 @@ func (e *environment) membershipConfig() kafka.MembershipConfig {
 		c.Fixed[r.Name] = e.readPartitions[i]
 	}
 	if e.dir != nil { // without one nobody can come back as this member
-		c.InstanceID, c.Stored, c.LeaveOnStop = e.dir.InstanceID(), e.stored, !e.conf.stay
+		c.InstanceID, c.Stored, c.LeaveOnStop = e.dir.InstanceID(), e.stored, !e.conf.state.Stay
 	}
 	return c
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tarnstream/tarn/codec"
 	"github.com/tarnstream/tarn/devbroker"
+	"github.com/tarnstream/tarn/policy"
 	"github.com/tarnstream/tarn/processor"
 	"github.com/tarnstream/tarn/state"
 	"github.com/tarnstream/tarn/streamtest"
@@ -37,6 +38,11 @@ func pair(k *streamtest.Kit, g *topology.Group, forB ...processor.Option) (a, b 
 	b = k.StartAs("b", g, forB...)
 	k.Until("shared", func() bool { return a.Running() == 2 && b.Running() == 2 })
 	return a, b, seen
+}
+
+// staying is an instance's state directory, and its place is kept.
+func staying(k *streamtest.Kit, name string) processor.Option {
+	return processor.StateDir(filepath.Join(k.Dir, name), policy.StayOnStop())
 }
 
 // moved tells whether an instance was given tasks, or gave some up, since n events ago.
@@ -76,12 +82,12 @@ func TestStaticMember_KilledAndBackAtOnce(t *testing.T) {
 func TestStop_LeavesOrStays(t *testing.T) {
 	streamtest.Run(t, func(k *streamtest.Kit) {
 		g := clicker(k.T)
-		a, b, seen := pair(k, g, processor.StayOnStop(), processor.SessionTimeout(time.Minute))
+		a, b, seen := pair(k, g, staying(k, "b"), processor.SessionTimeout(time.Minute))
 		had, n := tasksOf(b), len(seen.kinds())
 		require.NoError(k.T, b.Stop())
 		time.Sleep(30 * time.Second)
 		require.Equal(k.T, 2, a.Running(), "b's tasks wait for it")
-		b = k.StartAs("b", g, processor.StayOnStop(), processor.SessionTimeout(time.Minute))
+		b = k.StartAs("b", g, staying(k, "b"), processor.SessionTimeout(time.Minute))
 		require.Equal(k.T, had, tasksOf(b))
 		require.False(k.T, moved(seen, n), "a: %v", seen.kinds())
 
@@ -104,7 +110,7 @@ func TestStop_WithoutAnIdentityLeaves(t *testing.T) {
 	streamtest.Run(t, func(k *streamtest.Kit) {
 		k.Topic("clicks", 2)
 		g := define(k.T, "clicker", topology.Input(clicks, ignore))
-		a := k.StartAs("a", g, processor.StateDir(""), processor.StayOnStop())
+		a := k.StartAs("a", g, processor.StateDir("", policy.StayOnStop()))
 		require.NoError(k.T, a.Stop())
 		info, err := k.Broker.Group("clicker")
 		require.NoError(k.T, err)
@@ -115,12 +121,18 @@ func TestStop_WithoutAnIdentityLeaves(t *testing.T) {
 // The older of two live processes with one identity ends with a named error and does not come back. What it has still
 // written into the tables' topics, behind the newer one, is read by that.
 func TestR68_TwoLiveProcessesWithOneInstanceID(t *testing.T) {
-	for name, busy := range map[string]bool{"idle": false, "in mid-commit": true} {
+	for name, c := range map[string]struct{ busy, exact bool }{
+		"idle": {false, false}, "in mid-commit": {true, false}, "idle, exactly once": {false, true}, "in mid-commit, exactly once": {true, true},
+	} {
 		t.Run(name, func(t *testing.T) {
+			busy, options := c.busy, []processor.Option{processor.AtLeastOnce()}
+			if c.exact {
+				options = nil
+			}
 			streamtest.Run(t, func(k *streamtest.Kit) {
 				k.Topic("clicks", 4)
 				g, keys := clicker(k.T), users(20)
-				a := k.StartAs("a", g)
+				a := k.StartAs("a", g, options...)
 				click(k, g, keys...)
 				// a cloned machine: the file has the same identity in both directories
 				from, to := filepath.Join(k.Dir, "a", "groups", "clicker"), filepath.Join(k.Dir, "b", "groups", "clicker")
@@ -137,12 +149,14 @@ func TestR68_TwoLiveProcessesWithOneInstanceID(t *testing.T) {
 					<-commit.Arrived()
 				}
 				var log logged
-				b := k.Launch("b", g, log.option())
+				b := k.Launch("b", g, append(options, log.option())...)
 				k.Until("b is a member", func() bool { return b.Running() == 4 })
-				if busy { // a's commit comes behind two of b's; its offsets are refused
+				if busy { // a's commit comes behind two of b's; its offsets are refused, or its transaction is fenced
 					k.Settle(g)
 					click(k, g, keys...)
 					commit.Release()
+				}
+				if busy && !c.exact {
 					k.Until("a's rows are there", func() bool { return streamtest.FoldOf(k, counts)["user-3"] == 2 })
 				}
 				beat.Release()
@@ -154,12 +168,16 @@ func TestR68_TwoLiveProcessesWithOneInstanceID(t *testing.T) {
 				time.Sleep(2 * time.Minute)
 				require.Equal(k.T, 4, b.Running())
 				requireFold(k, b, keys...)
-				if busy {
+				if busy && !c.exact {
 					require.Equal(k.T, 4, log.count("records of another writer"))
 				}
 				click(k, g, keys...)
 				k.Until("b has read what a wrote last", func() bool { return b.Running() == 4 })
 				require.GreaterOrEqual(k.T, requireFold(k, b, keys...)["user-3"], int64(2))
+				if c.exact {
+					require.Zero(k.T, log.count("records of another writer"))
+					requireEach(k, b, map[bool]int64{false: 2, true: 4}[busy], keys...)
+				}
 			})
 		})
 	}

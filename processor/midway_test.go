@@ -94,9 +94,9 @@ var moments = []moment{
 	{"commit, written", false, false, false, func(k *streamtest.Kit, _ *slowDisk) held {
 		return k.Broker.HoldAnswer(devbroker.Produce, "clicks-count")
 	}},
-	{"commit of offsets", false, false, false, func(k *streamtest.Kit, _ *slowDisk) held { return k.Broker.Hold(devbroker.OffsetCommit, "clicker") }},
+	{"commit of offsets", false, false, false, func(k *streamtest.Kit, _ *slowDisk) held { return k.Broker.Hold(devbroker.TxnOffsetCommit, "clicker") }},
 	{"commit of offsets, done", false, false, false, func(k *streamtest.Kit, _ *slowDisk) held {
-		return k.Broker.HoldAnswer(devbroker.OffsetCommit, "clicker")
+		return k.Broker.HoldAnswer(devbroker.TxnOffsetCommit, "clicker")
 	}},
 }
 

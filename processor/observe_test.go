@@ -152,7 +152,7 @@ func TestObserve_CommitThatDoesNotCount(t *testing.T) {
 		g := clicker(k.T)
 		var seen diary
 		a := k.Start(g, seen.option())
-		held := k.Broker.Hold(devbroker.OffsetCommit, "clicker")
+		held := k.Broker.Hold(devbroker.TxnOffsetCommit, "clicker")
 		k.Send("clicks", "a", "x")
 		<-held.Arrived()
 		a.Disconnect()
@@ -172,7 +172,7 @@ func TestObserve_StaleRead(t *testing.T) {
 	streamtest.Run(t, func(k *streamtest.Kit) {
 		k.Topic("clicks", 1)
 		g, keys := clicker(k.T), users(10)
-		i := k.Start(g)
+		i := k.Start(g, processor.AtLeastOnce())
 		click(k, g, keys...)
 		var seen diary
 		v, stop := startView(k, seen.option())

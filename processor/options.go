@@ -65,11 +65,11 @@ func StartTimeout(d time.Duration) Option { return func(c *config) { c.startTime
 // The default is 30 s.
 func StopTimeout(d time.Duration) Option { return func(c *config) { c.stopTimeout = d } }
 
-// StayOnStop makes a stop, also one by an error, keep this process's place in the group: its tasks wait for it to come back
-// with the same state directory, until SessionTimeout is over, and no other process takes them up meanwhile. It is for
-// rolling restarts; choose a SessionTimeout that is longer than a restart. Without it a stop leaves the group and gives the
-// tasks to others at once. A group without a state directory has no identity to come back with, and leaves.
-func StayOnStop() Option { return func(c *config) { c.stay = true } }
+// AtLeastOnce makes a Processor write its effects first and commit its inputs' offsets then, without transactions: after a crash
+// records may be handled again, and what they emit and count is there twice. Without it each record counts exactly once
+// (KIP-98, KIP-447): changes, outputs and offsets of a commit are one transaction. It costs less latency, and works where the
+// broker does not allow transactions.
+func AtLeastOnce() Option { return func(c *config) { c.exactlyOnce = false } }
 
 // Inputs sets what holds for every Input and Loop of the group whose own options say nothing else; see package policy.
 func Inputs(options ...policy.InputOption) Option {
@@ -110,7 +110,7 @@ type config struct {
 	stopTimeout    time.Duration
 	memory         int64 // 0: the default
 	recreate       bool
-	stay           bool
+	exactlyOnce    bool
 	awaitTopics    bool
 	batching       policy.Batching
 	inputs         scope.Input        // what Inputs said
@@ -130,7 +130,7 @@ func (c *config) starting(ctx context.Context) (context.Context, context.CancelF
 // configure applies options to the defaults and reports all faults at once.
 func configure(needDir bool, options []Option) (config, error) {
 	c := config{commitInterval: 100 * time.Millisecond, flushInterval: 5 * time.Second, sessionTimeout: 10 * time.Second,
-		startTimeout: 30 * time.Second, stopTimeout: 30 * time.Second}
+		startTimeout: 30 * time.Second, stopTimeout: 30 * time.Second, exactlyOnce: true}
 	for _, o := range options {
 		o(&c)
 	}

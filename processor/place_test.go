@@ -199,14 +199,14 @@ func TestR57_CrashBeforeTheFirstRecordIsCommitted(t *testing.T) {
 	streamtest.Run(t, func(k *streamtest.Kit) {
 		k.Topic("clicks", 1)
 		g := clicker(k.T)
-		a := k.Start(g)
+		a := k.Start(g, processor.AtLeastOnce())
 		held := k.Broker.Hold(devbroker.OffsetCommit, "clicker")
 		sendClicks(k, 3)
 		<-held.Arrived()
 		require.NotEmpty(k.T, streamtest.FoldOf(k, counts), "the table has effects, the group not their offsets")
 		a.Crash()
 		held.Drop()
-		a = k.Start(g)
+		a = k.Start(g, processor.AtLeastOnce())
 		requireClicks(k, a, 6)
 	})
 }
@@ -388,7 +388,7 @@ func TestR52_CommitUnderWayDuringAReset(t *testing.T) {
 		g := clicker(k.T)
 		var told losses
 		a := k.Start(g, told.option())
-		commit := k.Broker.Hold(devbroker.OffsetCommit, "clicker")
+		commit := k.Broker.Hold(devbroker.TxnOffsetCommit, "clicker")
 		sendClicks(k, 10)
 		<-commit.Arrived()
 		fetch := k.Broker.Hold(devbroker.Fetch, "clicks")

@@ -11,13 +11,17 @@ import (
 // prepare brings the tables current and sets the inputs to where the group stands. starting ends also when the task
 // shall stop; life is what callbacks see.
 func (t *task) prepare(life, starting context.Context) error {
+	committed, err := t.committed(starting)
+	if err != nil {
+		return err
+	}
 	if err := t.restore(starting); err != nil {
 		return err
 	}
 	if err := t.env.lookups.current(starting); err != nil {
 		return err
 	}
-	if err := t.openInputs(starting); err != nil {
+	if err := t.openInputs(starting, committed); err != nil {
 		return err
 	}
 	t.frame = scope.NewFrame(life, t.env.group, t)
@@ -96,6 +100,7 @@ func (t *task) restoreTable(ctx context.Context, i int) error {
 		return err
 	}
 	c := newCell(table, t.partition, store)
+	c.transactional = t.env.commit.fence != nil
 	c.account, c.epochAt = t.account, t.env.epochOf(table, t.partition)
 	t.cells = append(t.cells, c)
 	cursor := t.env.reader.Open(table, t.partition, nil)
@@ -115,16 +120,27 @@ func (t *task) restoreTable(ctx context.Context, i int) error {
 	return nil
 }
 
-// openInputs opens a cursor for each input and sets it to where the group stands.
-func (t *task) openInputs(ctx context.Context) error {
+// committed asks where the group stands, when nobody else can write for this task any more. The tables' ends are asked for
+// after that: what they have of transactions is then no less than what the offsets say, and no more.
+func (t *task) committed(ctx context.Context) (offsets, error) {
+	if fence := t.env.commit.fence; fence != nil {
+		if err := fence.pass(ctx); err != nil {
+			return nil, err
+		}
+	}
 	want := map[string][]int32{}
 	for _, in := range t.env.group.Inputs {
 		want[in.Name] = []int32{t.partition}
 	}
 	committed, err := t.env.client.CommittedOffsets(ctx, t.env.group.Name, want)
 	if err != nil {
-		return fmt.Errorf("processor: group %s: committed offsets: %w", t.env.group.Name, err)
+		return nil, fmt.Errorf("processor: group %s: committed offsets: %w", t.env.group.Name, err)
 	}
+	return committed, nil
+}
+
+// openInputs opens a cursor for each input and sets it to where the group stands.
+func (t *task) openInputs(ctx context.Context, committed offsets) error {
 	for _, in := range t.env.group.Inputs {
 		i := &input{topic: in.Name, loop: in.Loop, call: in.Call, onDelete: in.OnDelete, onError: t.env.conf.onError(&in),
 			cursor: t.env.reader.Open(in.Name, t.partition, t.wake)}

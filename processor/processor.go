@@ -53,7 +53,7 @@ func New(group *topology.Group, options ...Option) (*Processor, error) {
 // given to it so far has its own tables and the joined ones current and reads its inputs. An instance that is given no task, because others have them all, is ready as well.
 func (p *Processor) Ready() <-chan struct{} { return p.ready }
 
-// Run joins the group and handles records until ctx ends; then it commits, flushes, leaves the group (see StayOnStop) and
+// Run joins the group and handles records until ctx ends; then it commits, flushes, leaves the group (see policy.StayOnStop) and
 // returns nil. Any other end is an error: *RecordError for a record that cannot be handled, *EffectError for an effect that
 // failed, *policy.InputError for an input that has lost its place, *TopicsError for topics that do not fit,
 // *state.LockedError for a state directory in use, *FencedError for another process that has taken over this one's

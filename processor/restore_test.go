@@ -32,10 +32,10 @@ func (p *plans) option() processor.Option {
 // away counts every key once on instance a, stops it, and counts the later keys on instance b while a is away.
 func away(k *streamtest.Kit, g *topology.Group, keys, later []string) {
 	k.T.Helper()
-	a := k.StartAs("a", g)
+	a := k.StartAs("a", g, processor.AtLeastOnce())
 	click(k, g, keys...)
 	require.NoError(k.T, a.Stop())
-	b := k.StartAs("b", g)
+	b := k.StartAs("b", g, processor.AtLeastOnce())
 	click(k, g, later...)
 	require.NoError(k.T, b.Stop())
 }
@@ -48,7 +48,7 @@ func TestR01_CheckpointBelowLogStart(t *testing.T) {
 		require.NoError(k.T, k.Broker.DeleteRecords("clicks-count", 0, 12)) // a's checkpoint is 10, the end 14
 
 		var seen plans
-		a := k.StartAs("a", g, seen.option())
+		a := k.StartAs("a", g, processor.AtLeastOnce(), seen.option())
 		rows := requireFold(k, a, keys...)
 		require.Len(k.T, rows, 2, "keys whose records are gone must not be served")
 		require.Equal(k.T, []state.Decision{state.Rebuild}, seen.decided)

@@ -38,15 +38,28 @@ var tried = map[devbroker.Request][]devbroker.Code{
 		devbroker.StorageError, devbroker.OffsetNotAvailable},
 	devbroker.Produce: {devbroker.NotLeader, devbroker.Timeout, devbroker.UnknownTopic, devbroker.StorageError, notEnoughReplicas,
 		notEnoughReplicasAfterAppend},
+	devbroker.AddPartitionsToTxn: transactional, devbroker.AddOffsetsToTxn: transactional, devbroker.EndTxn: transactional,
+	devbroker.TxnOffsetCommit: {devbroker.CoordinatorLoading, devbroker.CoordinatorNotAvailable, devbroker.NotCoordinator,
+		devbroker.RebalanceInProgress, devbroker.IllegalGeneration},
 	devbroker.InitProducerID:  {devbroker.CoordinatorLoading, devbroker.CoordinatorNotAvailable, devbroker.ConcurrentTransactions, devbroker.Timeout},
 	devbroker.DescribeConfigs: {devbroker.Timeout},
 	devbroker.CreateTopics:    {notController, devbroker.Timeout},
 	devbroker.LeaveGroup:      {devbroker.CoordinatorLoading, devbroker.CoordinatorNotAvailable, devbroker.NotCoordinator},
 }
 
+var transactional = []devbroker.Code{devbroker.CoordinatorLoading, devbroker.CoordinatorNotAvailable, devbroker.NotCoordinator, devbroker.ConcurrentTransactions}
+
+// guarantee is what a processor makes a request for.
+func guarantee(request devbroker.Request) []processor.Option {
+	if request == devbroker.OffsetCommit {
+		return []processor.Option{processor.AtLeastOnce()}
+	}
+	return nil
+}
+
 // whole are the requests whose answers have one code for all of it.
 var whole = []devbroker.Request{devbroker.FindCoordinator, devbroker.JoinGroup, devbroker.SyncGroup, devbroker.Heartbeat,
-	devbroker.OffsetFetch, devbroker.InitProducerID, devbroker.LeaveGroup}
+	devbroker.OffsetFetch, devbroker.InitProducerID, devbroker.LeaveGroup, devbroker.AddOffsetsToTxn, devbroker.EndTxn}
 
 // An echoing group makes requests of every kind: it has an input, a table and an output.
 var clicksSeen = topology.NewStream("clicks-out", codec.Int64)
@@ -81,7 +94,7 @@ func TestR25_EveryRequestIsTriedAgain(t *testing.T) {
 						fault = k.Broker.Fail(devbroker.Fault{Request: request, Err: code, Count: 2, TopLevel: slices.Contains(whole, request)})
 					}
 					began := time.Now()
-					a := k.Start(g)
+					a := k.Start(g, guarantee(request)...)
 					require.Less(k.T, time.Since(began), 10*time.Second, "%s %s", request, code)
 					click(k, g, keys...)
 					time.Sleep(5 * time.Second) // heartbeats
@@ -130,7 +143,7 @@ func TestR25_TriesAreBounded(t *testing.T) {
 			streamtest.Run(t, func(k *streamtest.Kit) {
 				k.Topic("clicks", 2)
 				g := echoing(k.T)
-				a := k.Start(g, processor.StopTimeout(10*time.Second))
+				a := k.Start(g, append(guarantee(request), processor.StopTimeout(10*time.Second))...)
 				click(k, g, users(10)...)
 				k.Broker.Drop(request, -1)
 				for _, key := range users(10) {
@@ -154,7 +167,7 @@ func TestR25_EveryRequestTimesOut(t *testing.T) {
 				g, keys := echoing(k.T), users(10)
 				held := k.Broker.Hold(request, "")
 				began := time.Now()
-				a := k.Start(g)
+				a := k.Start(g, guarantee(request)...)
 				click(k, g, keys...)
 				if request == devbroker.Heartbeat || request == devbroker.DescribeConfigs {
 					time.Sleep(time.Minute)

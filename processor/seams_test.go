@@ -273,7 +273,8 @@ var seamTroubles = []func(s *seamScript, name string) string{
 }
 
 func (s *seamScript) hold(how func(devbroker.Request, string) *devbroker.Held) string {
-	requests := []devbroker.Request{devbroker.Produce, devbroker.OffsetCommit, devbroker.Fetch, devbroker.ListOffsets, devbroker.Metadata, devbroker.OffsetFetch}
+	requests := []devbroker.Request{devbroker.Produce, devbroker.OffsetCommit, devbroker.TxnOffsetCommit, devbroker.AddPartitionsToTxn, devbroker.AddOffsetsToTxn,
+		devbroker.EndTxn, devbroker.InitProducerID, devbroker.Fetch, devbroker.ListOffsets, devbroker.Metadata, devbroker.OffsetFetch}
 	q := requests[s.draws.n(len(requests))]
 	held := how(q, "")
 	s.pause(25_000)
@@ -285,7 +286,7 @@ func (s *seamScript) hold(how func(devbroker.Request, string) *devbroker.Held) s
 }
 
 func (s *seamScript) refuse() string {
-	requests := []devbroker.Request{devbroker.Produce, devbroker.OffsetCommit, devbroker.Heartbeat, devbroker.JoinGroup, devbroker.SyncGroup}
+	requests := []devbroker.Request{devbroker.Produce, devbroker.OffsetCommit, devbroker.TxnOffsetCommit, devbroker.EndTxn, devbroker.Heartbeat, devbroker.JoinGroup, devbroker.SyncGroup}
 	codes := []devbroker.Code{devbroker.NotCoordinator, devbroker.CoordinatorLoading, devbroker.IllegalGeneration, devbroker.RebalanceInProgress, devbroker.UnknownMemberID}
 	f := devbroker.Fault{Request: requests[s.draws.n(len(requests))], Count: 1 + s.draws.n(3)}
 	if f.Request == devbroker.Produce {

@@ -48,7 +48,7 @@ func handle(k *streamtest.Kit, i *streamtest.Instance, value string, keys ...str
 func TestStats_ThroughTheLayers(t *testing.T) {
 	streamtest.Run(t, func(k *streamtest.Kit) {
 		k.Topic("clicks", 1)
-		a := k.Start(teller(k.T), processor.CommitInterval(10*time.Second), processor.FlushInterval(31*time.Second))
+		a := k.Start(teller(k.T), processor.AtLeastOnce(), processor.CommitInterval(10*time.Second), processor.FlushInterval(31*time.Second))
 		s, in, table := first(a)
 		require.Equal(k.T, observe.InputStats{Topic: "clicks", End: in.End, Lag: in.Lag}, in)
 		require.Equal(k.T, []observe.OutputStats{{Topic: "out"}}, s.Tasks[0].Outputs)
@@ -199,13 +199,13 @@ func TestStats_RestoreProgress(t *testing.T) {
 	}))
 	streamtest.Run(t, func(k *streamtest.Kit) {
 		k.Topic("clicks", 1)
-		a := k.StartAs("a", g)
+		a := k.StartAs("a", g, processor.AtLeastOnce())
 		require.NoError(k.T, k.Broker.Produce("clicks", 0, batch(10)...))
 		k.Settle(g)
 		require.NoError(k.T, a.Stop())
 
 		first := k.Broker.Hold(devbroker.Fetch, "blobs")
-		b := k.Launch("b", g)
+		b := k.Launch("b", g, processor.AtLeastOnce())
 		<-first.Arrived()
 		second := k.Broker.Hold(devbroker.Fetch, "blobs")
 		time.Sleep(3 * time.Second)
@@ -285,7 +285,7 @@ func TestStats_OfAView(t *testing.T) {
 	streamtest.Run(t, func(k *streamtest.Kit) {
 		k.Topic("clicks", 1)
 		g, keys := clicker(k.T), users(10)
-		k.Start(g)
+		k.Start(g, processor.AtLeastOnce())
 		click(k, g, keys...)
 		v, stop := startView(k, processor.ViewName("watch"))
 		s := v.Stats()

@@ -65,6 +65,9 @@ func (ts *tasks) Assigned(_ context.Context, _ kafka.Member, added []int32) {
 		ts.start(p, 0)
 	}
 	ts.mu.Unlock()
+	if fence := ts.env.commit.fence; fence != nil {
+		fence.unbar()
+	}
 	ts.joined()
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/tarnstream/tarn/internal/kafka"
 	"github.com/tarnstream/tarn/observe"
 	"github.com/tarnstream/tarn/state"
 )
@@ -120,16 +119,17 @@ func (c *cell) heard(b state.Bounds, asked time.Time, position int64) (risen boo
 	retention := min(b.DeleteRetention, c.check.DeleteRetention) // the smallest since the known-current time
 	known := c.check.KnownCurrent
 	old := known.After(asked) || asked.Sub(known) >= restampAfter // a time after our clock is none (R44)
-	if old && b.End != state.UnknownOffset && b.End <= c.check.Position {
+	last := c.reach()
+	if old && b.End != state.UnknownOffset && b.End <= last {
 		c.check.KnownCurrent, retention, c.restamped = asked, b.DeleteRetention, true
 	}
-	c.restamped = c.restamped || retention != c.check.DeleteRetention || c.lacksEpoch(c.check)
+	c.restamped = c.restamped || retention != c.check.DeleteRetention || c.lacksEpoch(c.check, c.last)
 	c.check.DeleteRetention = retention
 	if still := c.check.Position == position && len(c.sealed) == 0; still {
 		switch {
 		case b.End != state.UnknownOffset && b.End < position:
 			return false, errTruncated
-		case b.Stable > position: // what is in an open transaction is none of the table's records yet
+		case b.Stable > last: // what is in an open transaction is none of the table's records yet
 			return false, errOtherWriter
 		}
 	}
@@ -145,7 +145,7 @@ func (c *cell) sweep(ctx context.Context, below int64) (rows int, err error) {
 		return 0, err
 	}
 	defer release()
-	if c.position() < below {
+	if c.reached() < below {
 		return 0, nil
 	}
 	if _, _, err := c.write(ctx, epochPatience); err != nil {
@@ -158,48 +158,73 @@ func (c *cell) sweep(ctx context.Context, below int64) (rows int, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.check.LogStart = max(c.check.LogStart, below)
+	if c.check.Position < below { // the marker is gone with the rest
+		c.check.Position, c.last.marked, c.restamped = below, false, true
+	}
 	return rows, nil
 }
 
-func (c *cell) position() int64 {
+// reached is where the log ends if nobody else writes and no commit is under way.
+func (c *cell) reached() int64 {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
+	return c.reach()
+}
+
+func (c *cell) reach() int64 {
+	if c.last.marked {
+		return c.check.Position + 1
+	}
 	return c.check.Position
 }
 
-// lacksEpoch tells whether a checkpoint has an epoch to be read back: of a record that the log still has.
-func (c *cell) lacksEpoch(check state.Checkpoint) bool {
-	return c.epochAt != nil && check.LastApplied >= max(check.LogStart, 0) && check.LastAppliedEpoch == state.UnknownEpoch
+// lacksEpoch tells whether a checkpoint has an epoch to be read back: of a record that the log still has, or of the marker
+// behind it.
+func (c *cell) lacksEpoch(check state.Checkpoint, last tail) bool {
+	return c.epochAt != nil && check.LastApplied >= max(check.LogStart, 0) && (last.marked || check.LastAppliedEpoch == state.UnknownEpoch)
 }
 
 // withEpoch completes a checkpoint that is about to be written. The epoch is read back from the log, not taken from what
 // brokers say of their leaders: those may know of an election late. It counts where the log has there what this process wrote.
-func (c *cell) withEpoch(ctx context.Context, patience time.Duration, check state.Checkpoint, last kafka.RecordID) state.Checkpoint {
-	if !c.lacksEpoch(check) {
+// The marker of a transaction is passed with it, so that the next start has nothing to read.
+func (c *cell) withEpoch(ctx context.Context, patience time.Duration, check state.Checkpoint, last tail) state.Checkpoint {
+	if !c.lacksEpoch(check, last) {
 		return check
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	epoch, ok := c.epochAt(ctx, check.LastApplied, last)
+	written, passed := check.LastApplied, false
+	epoch, ok := c.epochAt(ctx, written, tail{record: last.record})
 	if !ok {
 		return check
 	}
 	check.ReadBack(epoch)
+	if last.marked {
+		if epoch, passed = c.epochAt(ctx, check.Position, last); passed {
+			check.Applied(check.Position)
+			check.ReadBack(epoch)
+		}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.check.LastApplied == check.LastApplied {
-		c.check.LastAppliedEpoch = check.LastAppliedEpoch
+	if c.check.LastApplied == written {
+		c.check.Position, c.check.LastApplied, c.check.LastAppliedEpoch = check.Position, check.LastApplied, check.LastAppliedEpoch
+		c.last.marked = c.last.marked && !passed
 	}
 	return check
 }
 
 // epochOf gives the epochAt of a table partition.
-func (e *environment) epochOf(topic string, partition int32) func(ctx context.Context, offset int64, record kafka.RecordID) (int32, bool) {
-	return func(ctx context.Context, offset int64, record kafka.RecordID) (int32, bool) {
+func (e *environment) epochOf(topic string, partition int32) func(ctx context.Context, offset int64, what tail) (int32, bool) {
+	return func(ctx context.Context, offset int64, what tail) (int32, bool) {
 		cursor := e.reader.Open(topic, partition, nil)
 		defer cursor.Close()
+		ask := cursor.EpochAt
+		if what.marked {
+			ask = cursor.MarkerEpochAt
+		}
 		for {
-			epoch, err := cursor.EpochAt(ctx, offset, record)
+			epoch, err := ask(ctx, offset, what.record)
 			if err == nil {
 				return epoch, true
 			}

@@ -8,7 +8,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tarnstream/tarn/codec"
-	"github.com/tarnstream/tarn/internal/kafka"
 	"github.com/tarnstream/tarn/internal/scope"
 	"github.com/tarnstream/tarn/state"
 	"github.com/tarnstream/tarn/topology"
@@ -129,7 +128,7 @@ func TestR05_EpochOfAFlush(t *testing.T) {
 	c := newCell("table", 0, s)
 	var asked []int64
 	meanwhile := func() {}
-	c.epochAt = func(_ context.Context, offset int64, _ kafka.RecordID) (int32, bool) {
+	c.epochAt = func(_ context.Context, offset int64, _ tail) (int32, bool) {
 		asked = append(asked, offset)
 		meanwhile()
 		return 7, true

@@ -163,7 +163,7 @@ func TestR05_OwnLaterRecordsAtTheOffsetReadBack(t *testing.T) {
 		click(k, g, keys[:4]...)
 		require.Zero(k.T, k.Truncate("clicks-count", 0, 0))
 		k.Advance(time.Second) // it has connections again
-		answer := k.Broker.Hold(devbroker.OffsetCommit, "")
+		answer := k.Broker.Hold(devbroker.TxnOffsetCommit, "")
 		for _, key := range keys[4:] {
 			k.Send("clicks", key, "x")
 		}

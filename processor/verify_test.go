@@ -121,13 +121,13 @@ func TestVerify_FindsWhatDiffers(t *testing.T) {
 	streamtest.Run(t, func(k *streamtest.Kit) {
 		k.Topic("clicks", 1)
 		g, keys := clicker(k.T), users(5)
-		a := k.Start(g)
+		a := k.Start(g, processor.AtLeastOnce())
 		click(k, g, keys...)
 		click(k, g, "user-1")
 		require.NoError(k.T, a.Stop())
 		spoil(k, filepath.Join(k.Dir, "a", "groups", "clicker", "clicks-count", "0"), map[string]int64{"user-1": 9, "nobody": 7}, "user-3")
 
-		out := verify(k, k.Start(g).Processor)[0]
+		out := verify(k, k.Start(g, processor.AtLeastOnce()).Processor)[0]
 		require.NoError(k.T, out.Err)
 		require.False(k.T, out.Equal())
 		require.EqualValues(k.T, 3, out.Different)
@@ -149,7 +149,7 @@ func TestVerify_ViewWhileItFollows(t *testing.T) {
 	streamtest.Run(t, func(k *streamtest.Kit) {
 		k.Topic("clicks", 2)
 		g, keys := clicker(k.T), users(20)
-		k.Start(g)
+		k.Start(g, processor.AtLeastOnce())
 		click(k, g, keys...)
 		v, stop := startView(k)
 		require.EqualValues(k.T, 20, requireEqual(k, verify(k, v)))

@@ -80,7 +80,7 @@ func TestR02_ViewIsPassedByTheLogStart(t *testing.T) {
 	streamtest.Run(t, func(k *streamtest.Kit) {
 		k.Topic("clicks", 1)
 		g, keys := clicker(k.T), users(10)
-		i := k.Start(g)
+		i := k.Start(g, processor.AtLeastOnce())
 		click(k, g, keys...)
 		v, stop := startView(k)
 		held := k.Broker.Hold(devbroker.Fetch, "clicks-count")
@@ -201,7 +201,7 @@ func TestLag_ZeroMeansThatRowsAreSeen(t *testing.T) {
 	streamtest.Run(t, func(k *streamtest.Kit) {
 		k.Topic("clicks", 1)
 		g := clicker(k.T)
-		a := k.Start(g)
+		a := k.Start(g, processor.AtLeastOnce())
 		held := k.Broker.HoldAnswer(devbroker.OffsetCommit, "clicker")
 		k.Send("clicks", "ann", "x")
 		<-held.Arrived()

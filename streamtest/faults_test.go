@@ -71,23 +71,28 @@ func TestR41_FailDisk_AtEachOperation(t *testing.T) {
 
 // What a zombie had on its way arrives late, and its tables' new owner finds it.
 func TestZombie_WritesLate(t *testing.T) {
+	t.Run("at least once", func(t *testing.T) { writesLate(t, 2, processor.AtLeastOnce()) }) // the old owner's record is the last one
+	t.Run("exactly once", func(t *testing.T) { writesLate(t, 4) })                           // it is part of a transaction that is aborted
+}
+
+func writesLate(t *testing.T, want int64, options ...processor.Option) {
 	streamtest.Run(t, func(k *streamtest.Kit) {
 		g := obedient(k.T)
 		k.Topic("orders", 1)
-		a := k.Start(g, processor.CommitInterval(5*time.Second))
+		a := k.Start(g, append(options, processor.CommitInterval(5*time.Second))...)
 		order(k, g, "me") // its producer is connected
 		streamtest.Send(k, orders, streamtest.KV("me", "set late"))
 		k.Advance(time.Second) // handled, not committed
 		wake := a.Zombie()
-		b := k.StartAs("b", g)
+		b := k.StartAs("b", g, options...)
 		k.Until("b has the task", func() bool { return b.Running() == 1 })
 		order(k, g, "me", "me")
 		require.Equal(k.T, map[string]int64{"me": 4}, streamtest.Rows(k, counts))
 		wake()
 		wake()
-		require.Equal(k.T, map[string]int64{"me": 2}, streamtest.FoldOf(k, counts), "the old owner's record is the last one")
+		require.Equal(k.T, map[string]int64{"me": want}, streamtest.FoldOf(k, counts))
 		k.Check()
-		require.Equal(k.T, map[string]int64{"me": 2}, streamtest.Rows(k, counts))
+		require.Equal(k.T, map[string]int64{"me": want}, streamtest.Rows(k, counts))
 		require.NoError(k.T, a.Stop())
 	})
 }
@@ -125,10 +130,10 @@ func TestFaults_OfATablesTopic(t *testing.T) {
 			streamtest.Run(t, func(k *streamtest.Kit) {
 				g := obedient(k.T)
 				k.Topic("orders", 1)
-				a := k.Start(g, processor.FlushInterval(time.Hour))
+				a := k.Start(g, processor.AtLeastOnce(), processor.FlushInterval(time.Hour))
 				order(k, g, "0", "1", "2", "3", "4")
 				require.NoError(k.T, a.Stop())
-				a = k.Start(g)
+				a = k.Start(g, processor.AtLeastOnce())
 				order(k, g, "5", "6", "7", "8", "9")
 				a.Crash() // half of it is on disk
 				c.disturb(k)

@@ -141,7 +141,9 @@ func refusals(r *rand.Rand) Step {
 		{devbroker.Produce, []devbroker.Code{devbroker.NotLeader, devbroker.Timeout, devbroker.StorageError}},
 		{devbroker.Fetch, []devbroker.Code{devbroker.NotLeader, devbroker.StorageError, devbroker.OffsetNotAvailable}},
 		{devbroker.ListOffsets, []devbroker.Code{devbroker.NotLeader, devbroker.LeaderNotAvailable, devbroker.OffsetNotAvailable}},
-		{devbroker.OffsetCommit, group}, {devbroker.Heartbeat, append(group, devbroker.UnknownMemberID)},
+		{devbroker.OffsetCommit, group}, {devbroker.TxnOffsetCommit, group}, {devbroker.EndTxn, group[:2]},
+		{devbroker.AddPartitionsToTxn, append(group[:2:2], devbroker.ConcurrentTransactions)}, {devbroker.AddOffsetsToTxn, group[:2]},
+		{devbroker.InitProducerID, append(group[:2:2], devbroker.ConcurrentTransactions)}, {devbroker.Heartbeat, append(group, devbroker.UnknownMemberID)},
 		{devbroker.JoinGroup, group[:2]}, {devbroker.SyncGroup, group[:3]},
 		{devbroker.OffsetFetch, group[:2]},
 	})
@@ -152,7 +154,7 @@ func refusals(r *rand.Rand) Step {
 func pick[T any](r *rand.Rand, from []T) T { return from[r.IntN(len(from))] }
 
 var slowRequests = []devbroker.Request{devbroker.Produce, devbroker.Fetch, devbroker.ListOffsets, devbroker.Metadata,
-	devbroker.OffsetCommit, devbroker.OffsetFetch, devbroker.Heartbeat}
+	devbroker.OffsetCommit, devbroker.TxnOffsetCommit, devbroker.AddPartitionsToTxn, devbroker.EndTxn, devbroker.OffsetFetch, devbroker.Heartbeat}
 
 func delays(r *rand.Rand) Step {
 	q, wait, d := pick(r, slowRequests), drawn(r, 3*time.Second), drawn(r, 20*time.Second)
@@ -161,7 +163,7 @@ func delays(r *rand.Rand) Step {
 
 // drops lose requests, and answers to what was done.
 func drops(r *rand.Rand) Step {
-	q, n, d := pick(r, slowRequests[:6]), 1+r.IntN(3), drawn(r, 20*time.Second)
+	q, n, d := pick(r, slowRequests[:9]), 1+r.IntN(3), drawn(r, 20*time.Second)
 	if r.IntN(2) == 0 {
 		return Step{fmt.Sprintf("%d times %v is dropped", n, q), func(k *Kit) { k.Broker.Drop(q, n) }}
 	}

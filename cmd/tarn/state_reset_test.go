@@ -158,7 +158,7 @@ func TestStateReset_AnotherTopic(t *testing.T) {
 	reset := func() string {
 		return columns(s.tell(exitOK, "state", "reset", filepath.Join(s.dir, "groups", "visitors"), "-brokers", s.brokers, "-delete-topics", "visit-counts"))
 	}
-	require.Regexp(t, `\ntopic  visit-counts  1 records at most\n`, reset())
+	require.Regexp(t, `\ntopic  visit-counts  2 records at most\n`, reset())
 	require.NoError(t, s.broker.DeleteTopic("visit-counts"))
 	require.Contains(t, reset(), "\ntopic  visit-counts  does not exist\n")
 	require.NoError(t, s.broker.CreateTopic("visit-counts", 1, nil))

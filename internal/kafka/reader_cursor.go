@@ -130,14 +130,28 @@ func idle(position int64, ends logEnds) state.Records {
 }
 
 // EpochAt gives the leader epoch of the batch that has offset, if the record there is that one: in a log that was truncated
-// meanwhile another may be there, of the same producer too. It does not touch the position, and does not wait behind what is read.
-// It is negative where the batch has none. Without such a batch, or with any trouble, the error says why.
+// meanwhile another may be there, of the same producer too. It does not touch the position, and does not wait behind what is
+// read. It is negative where the batch has none. Without such a batch, or with any trouble, the error says why.
 func (c *Cursor) EpochAt(ctx context.Context, offset int64, record RecordID) (int32, error) {
+	return c.epochAt(ctx, offset, func(b *sarama.RecordBatch) bool {
+		return !b.Control && record == stamp{b.ProducerID, b.ProducerEpoch, b.FirstSequence}.record(int(offset-b.FirstOffset))
+	})
+}
+
+// MarkerEpochAt is EpochAt for the marker that ends a transaction which record is in.
+func (c *Cursor) MarkerEpochAt(ctx context.Context, offset int64, record RecordID) (int32, error) {
+	return c.epochAt(ctx, offset, func(b *sarama.RecordBatch) bool {
+		return b.Control && b.ProducerID == record.Producer && b.ProducerEpoch == record.Epoch
+	})
+}
+
+// epochAt asks the leader that is known, and then the one that there is.
+func (c *Cursor) epochAt(ctx context.Context, offset int64, is func(*sarama.RecordBatch) bool) (int32, error) {
 	leader := int32(-1)
 	if t, ok := c.reader.client.cached(c.flow.topic); ok && t.Err == nil && int(c.flow.partition) < len(t.Partitions) {
 		leader = t.Partitions[c.flow.partition].Leader
 	}
-	epoch, err := c.epochAt(ctx, leader, offset, record)
+	epoch, err := c.epochFrom(ctx, leader, offset, is)
 	if err == nil {
 		return epoch, nil
 	}
@@ -145,10 +159,10 @@ func (c *Cursor) EpochAt(ctx context.Context, offset int64, record RecordID) (in
 	if err != nil {
 		return state.UnknownEpoch, err
 	}
-	return c.epochAt(ctx, now.leader, offset, record)
+	return c.epochFrom(ctx, now.leader, offset, is)
 }
 
-func (c *Cursor) epochAt(ctx context.Context, leader int32, offset int64, record RecordID) (int32, error) {
+func (c *Cursor) epochFrom(ctx context.Context, leader int32, offset int64, is func(*sarama.RecordBatch) bool) (int32, error) {
 	req := &sarama.FetchRequest{Version: 12, MinBytes: 1, MaxBytes: 1, SessionEpoch: -1} // a broker gives one whole batch all the same
 	req.AddBlock(c.flow.topic, c.flow.partition, offset, 1, state.UnknownEpoch)
 	var res *sarama.FetchResponse
@@ -169,7 +183,7 @@ func (c *Cursor) epochAt(ctx context.Context, leader int32, offset int64, record
 	for _, set := range block.RecordsSet {
 		switch b := set.RecordBatch; {
 		case b == nil || offset < b.FirstOffset || offset > b.LastOffset():
-		case record != (stamp{b.ProducerID, b.ProducerEpoch, b.FirstSequence}).record(int(offset-b.FirstOffset)):
+		case !is(b):
 			return state.UnknownEpoch, fmt.Errorf("kafka: at offset %d of %s/%d is another record, of producer %d", offset, c.flow.topic, c.flow.partition, b.ProducerID)
 		default:
 			return b.PartitionLeaderEpoch, nil
