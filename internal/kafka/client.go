@@ -353,10 +353,14 @@ func offers(addr string, has map[int16]int16, all []least) error {
 	return nil
 }
 
-// backoff is the wait between attempts: 20 ms, doubled up to 1 s.
+// backoff is the wait between attempts: 20 ms, or what next is at first, doubled up to 1 s.
 type backoff struct{ next time.Duration }
 
 func newBackoff() *backoff { return &backoff{next: 20 * time.Millisecond} }
+
+// newMarkerBackoff is for a coordinator that still writes the markers of a producer's last transaction: a few milliseconds,
+// which every transaction that follows at once has to wait for.
+func newMarkerBackoff() *backoff { return &backoff{next: 2 * time.Millisecond} }
 
 // sleep waits, or gives ctx's cause.
 func (b *backoff) sleep(ctx context.Context) error {

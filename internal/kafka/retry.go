@@ -5,13 +5,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/IBM/sarama"
 )
 
 // retry calls attempt until it succeeds or fails with an error that asking again does not cure. It waits between
-// attempts. When ctx ends first, the error holds ctx's cause and the last attempt's.
+// attempts, for markers of a transaction less long. When ctx ends first, the error holds ctx's cause and the last attempt's.
 func retry(ctx context.Context, attempt func() error) error {
 	var last error
-	for wait := newBackoff(); ; {
+	trouble, markers := newBackoff(), newMarkerBackoff()
+	for {
 		err := attempt()
 		switch {
 		case err == nil:
@@ -22,6 +25,10 @@ func retry(ctx context.Context, attempt func() error) error {
 			return err
 		}
 		last = err
+		wait := trouble
+		if e, ok := errors.AsType[*Error](err); ok && e.Code == int16(sarama.ErrConcurrentTransactions) {
+			wait = markers
+		}
 		if wait.sleep(ctx) != nil {
 			return endedWith(ctx, last)
 		}

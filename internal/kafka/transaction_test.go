@@ -115,6 +115,23 @@ func TestR25_TransactionGoesOn(t *testing.T) {
 	}
 }
 
+// TestTransact_MarkersAreWaitedForBriefly: transactions that follow each other at once find the markers of the last one not
+// written yet, each of them. Other trouble lasts longer.
+func TestTransact_MarkersAreWaitedForBriefly(t *testing.T) {
+	for code, waited := range map[devbroker.Code]time.Duration{
+		devbroker.ConcurrentTransactions: (2 + 4 + 8) * time.Millisecond, devbroker.CoordinatorLoading: (20 + 40 + 80) * time.Millisecond} {
+		inBubble(t, func(t *testing.T) {
+			w := newBench(t, devbroker.Virtual()).writer()
+			require.NoError(t, w.write(t.Context()))
+			w.broker.Fail(devbroker.Fault{Request: devbroker.AddPartitionsToTxn, Err: code, Count: 3})
+			began := time.Now()
+			require.NoError(t, w.write(t.Context()))
+			require.Equal(t, waited, time.Since(began), "%v", code)
+			w.requireExact()
+		})
+	}
+}
+
 // TestR65_OffsetsUnderTheNextGeneration: a generation that is over is no reason to abort.
 func TestR65_OffsetsUnderTheNextGeneration(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
