@@ -134,6 +134,24 @@ type HashMismatch struct {
 	Hash    string
 }
 
+// ForeignRecords speaks of records that another writer has put into the topic of a table that this process keeps: an old owner
+// whose last request was long on its way, or a program that has no business there. The owner has proved to be it, and has
+// written its own values behind them: the table is what it was.
+type ForeignRecords struct {
+	Place
+	// Records are all of them, in the order of the log.
+	Records []ForeignRecord
+	// Rewritten counts the rows, or the absent ones, that were written again for it.
+	Rewritten int
+}
+
+// ForeignRecord is one of them. Its Key is nil for a record without one, which is no row.
+type ForeignRecord struct {
+	Key      []byte
+	Offset   int64
+	Producer int64 // its producer id, negative for one without
+}
+
 // StaleRead speaks of reads answered from a table that is restored, rebuilt, or not current. It is told with the first such
 // read of a partition, and again only when the table has been current in between.
 type StaleRead struct {

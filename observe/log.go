@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 )
@@ -28,6 +29,7 @@ func Log(logger *slog.Logger) Observer {
 		Flush:           l.flush,
 		RecordError:     l.recordError,
 		HashMismatch:    l.hashMismatch,
+		ForeignRecords:  l.foreignRecords,
 		StaleRead:       l.staleRead,
 	}
 }
@@ -194,6 +196,27 @@ func (l *logObserver) untold(at Place) (n int, due bool) {
 func (l *logObserver) hashMismatch(m HashMismatch) {
 	l.at(m.Place, slog.LevelWarn, "a producer hashes keys otherwise: rows of one key may be kept by several tasks, or not be found",
 		"offset", m.Offset, "key", shown(m.Key), "belongs", m.Belongs, "hash", m.Hash)
+}
+
+// mostKeys bounds the keys in a line.
+const mostKeys = 10
+
+func (l *logObserver) foreignRecords(f ForeignRecords) {
+	if len(f.Records) == 0 {
+		return
+	}
+	var keys []string
+	var producers []int64
+	for _, r := range f.Records {
+		if key := shown(r.Key); len(keys) < mostKeys && !slices.Contains(keys, key) {
+			keys = append(keys, key)
+		}
+		if len(producers) < mostKeys && !slices.Contains(producers, r.Producer) {
+			producers = append(producers, r.Producer)
+		}
+	}
+	l.at(f.Place, slog.LevelWarn, "another writer's records in the table's topic: the owner's rows are written again", "records", len(f.Records),
+		"first", f.Records[0].Offset, "last", f.Records[len(f.Records)-1].Offset, "keys", keys, "producers", producers, "rewritten", f.Rewritten)
 }
 
 func (l *logObserver) staleRead(s StaleRead) {

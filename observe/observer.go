@@ -34,6 +34,9 @@ type Observer struct {
 	// HashMismatch is called when an input, or a table that is only read, has a record whose key belongs to another
 	// partition by the handle's hash.
 	HashMismatch func(HashMismatch)
+	// ForeignRecords is called when the owner of a table has found records of another writer in the table's topic, and has written
+	// its own values behind them.
+	ForeignRecords func(ForeignRecords)
 	// StaleRead is called when a read is answered from a table that is known not to be current, once for each time that
 	// this is so.
 	StaleRead func(StaleRead)
@@ -54,6 +57,7 @@ func (o Observer) Tee(p Observer) Observer {
 		Flush:           tee(o.Flush, p.Flush),
 		RecordError:     tee(o.RecordError, p.RecordError),
 		HashMismatch:    tee(o.HashMismatch, p.HashMismatch),
+		ForeignRecords:  tee(o.ForeignRecords, p.ForeignRecords),
 		StaleRead:       tee(o.StaleRead, p.StaleRead),
 	}
 }
@@ -83,6 +87,7 @@ func (o Observer) Protect(logger *slog.Logger) Observer {
 		Flush:           protect(logger, "Flush", o.Flush),
 		RecordError:     protect(logger, "RecordError", o.RecordError),
 		HashMismatch:    protect(logger, "HashMismatch", o.HashMismatch),
+		ForeignRecords:  protect(logger, "ForeignRecords", o.ForeignRecords),
 		StaleRead:       protect(logger, "StaleRead", o.StaleRead),
 	}
 }

@@ -44,6 +44,8 @@ type cell struct {
 	last          tail             // what stands before check.Position
 	placed        kafka.RecordID   // the last record of the produced layer
 	transactional bool             // markers stand behind what is written
+	passable      int64            // what is not ours below it is accounted for: see singleWriter
+	unmarked      map[string]bool  // rows whose marks cannot be trusted
 	// epochAt reads back the leader epoch of a record at an offset of the log, or of the marker behind it, if that is there and
 	// the epoch can be had now. It may be nil.
 	epochAt func(ctx context.Context, offset int64, what tail) (epoch int32, ok bool)
@@ -122,7 +124,7 @@ func (c *cell) gap(changes []scope.Change) bool {
 	defer c.mu.RUnlock()
 	at := c.check
 	for i, ch := range changes {
-		if ch.Offset != at.Position && !(i == 0 && c.last.marked && ch.Offset == at.Position+1) {
+		if !c.passes(at.Position, ch.Offset) && !(i == 0 && c.last.marked && ch.Offset == at.Position+1) {
 			return true
 		}
 		at.Applied(ch.Offset)
@@ -156,6 +158,9 @@ func (c *cell) promote(changes []scope.Change, inputs *consumed, now time.Time) 
 	for _, ch := range changes {
 		c.check.Applied(ch.Offset)
 		c.check.KnownCurrent = now
+		if c.unmarked[ch.Key] {
+			ch.Mark = nil
+		}
 		if old, ok := c.committed[ch.Key]; ok {
 			c.bytes -= weight(old)
 		}

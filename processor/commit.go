@@ -21,6 +21,9 @@ type sealed struct {
 	charged int     // what the ledger counts for it
 	marks   []mark  // by input: the next offset to read
 	through []*walk // visits whose last rows are in it, or came before it
+
+	rewritten [][]scope.Change // by table: what was written behind another writer
+	outrun    error            // why the task has to start again, although Kafka has the layer
 }
 
 // sealWindow is how long a commit waits for the layers it asked for. A task inside a callback misses it and is part of
@@ -41,7 +44,8 @@ type committer struct {
 	syncs    chan chan error
 	done     chan struct{} // closed when run has returned
 	producer *kafka.Producer
-	fence    *fence // nil: at-least-once
+	fence    *fence        // nil: at-least-once
+	single   *singleWriter // nil: exactly-once
 
 	mu      sync.Mutex
 	waiting []*sealed
@@ -52,6 +56,8 @@ func newCommitter(env *environment) *committer {
 		done: make(chan struct{})}
 	if env.conf.exactlyOnce {
 		c.fence = newFence()
+	} else {
+		c.single = newSingleWriter(c)
 	}
 	return c
 }
@@ -142,7 +148,10 @@ func (c *committer) round(ctx context.Context) error {
 		}
 	}
 	c.gather(ctx, asked)
-	return c.settle(ctx)
+	if err := c.settle(ctx); err != nil {
+		return err
+	}
+	return c.single.examine(ctx)
 }
 
 // settle commits the layers that wait; those of one task that wait behind each other take several turns.
@@ -251,6 +260,9 @@ func (c *committer) write(ctx context.Context, turn []*sealed) (again bool, err 
 		for _, s := range turn {
 			s.placed()
 		}
+		err = c.single.check(ctx, turn)
+	}
+	if err == nil {
 		err = c.env.commitOffsets(ctx, offsetsOf(turn))
 	}
 	return errors.Is(context.Cause(ctx), errLost) || errors.Is(err, kafka.ErrOutcomeUnknown) || errors.Is(err, kafka.ErrOffsetUnknown), err
@@ -364,18 +376,19 @@ func (c *committer) restart(turn []*sealed, why error) {
 
 func (c *committer) closeProducer() {
 	if c.producer != nil {
+		c.single.retire(c.producer)
 		c.producer.Close()
 		c.producer = nil
 	}
 }
 
-// promote moves a turn's layers to committed, now that Kafka has them. A task with a gap in a table promotes nothing: it
-// starts again and reads what it missed, its own records included.
+// promote moves a turn's layers to committed, now that Kafka has them. A task with a gap in a table that is not accounted for promotes
+// nothing: it starts again and reads what it missed, its own records included.
 func (c *committer) promote(turn []*sealed) {
 	now, flush := c.env.now(), false
 	for _, s := range turn {
-		if s.gap() {
-			c.env.tasks.restart(s.task, errOtherWriter)
+		if s.outrun != nil || s.gap() {
+			c.env.tasks.restart(s.task, cmp.Or(s.outrun, errOtherWriter))
 			continue
 		}
 		inputs := &consumed{make(map[string]int64, len(s.marks)), make(map[string]state.TopicID, len(s.marks))}
@@ -385,7 +398,7 @@ func (c *committer) promote(turn []*sealed) {
 		all := 0
 		for i, cell := range s.task.cells {
 			grown, _ := cell.promote(s.tables[i], inputs, now)
-			all += grown
+			all += grown + s.promoteRewritten(i, inputs, now)
 			flush = flush || int64(cell.pendingBytes()) > c.env.budget.layers/8
 		}
 		s.task.account.add(int64(all-s.charged), int64(all))

@@ -44,6 +44,10 @@ func TestR04_R05_R59_RunningOwnerSeesWhatBecameOfItsLog(t *testing.T) {
 		}, 9, []string{"processor: a table's topic has records of another writer"}},
 	} {
 		run := func(t *testing.T, n int64, options ...processor.Option) {
+			left, cause := c.left, c.cause
+			if name == "another writer" && n == 1 { // the owner writes its rows behind that
+				left, cause = 10, nil
+			}
 			streamtest.Run(t, func(k *streamtest.Kit) {
 				k.Topic("clicks", 1)
 				var told []string
@@ -57,15 +61,15 @@ func TestR04_R05_R59_RunningOwnerSeesWhatBecameOfItsLog(t *testing.T) {
 				c.disturb(k, n)
 				k.Advance(2 * time.Minute)
 				k.Check()
-				require.Len(k.T, streamtest.Rows(k, counts), c.left)
-				require.Equal(k.T, c.cause, told)
+				require.Len(k.T, streamtest.Rows(k, counts), left)
+				require.Equal(k.T, cause, told)
 				click(k, g, users(10)...)
 				require.Len(k.T, requireFold(k, a, users(10)...), 10)
 				k.Advance(10 * time.Minute)
 				if n == 2 { // a topic that was made again does not know the transaction's producer
 					told = slices.DeleteFunc(told, func(cause string) bool { return strings.Contains(cause, "the outcome of a commit") })
 				}
-				require.Equal(k.T, c.cause, told, "it is current again")
+				require.Equal(k.T, cause, told, "it is current again")
 			}, devbroker.Dir(t.TempDir()), devbroker.Relaxed())
 		}
 		t.Run(name+", at least once", func(t *testing.T) { run(t, 1, processor.AtLeastOnce()) })

@@ -91,6 +91,9 @@ func (ts *tasks) areGiven() bool {
 // onEvent passes on what the membership tells, and hears how many tasks this process has in a generation.
 func (ts *tasks) onEvent(e kafka.MemberEvent) {
 	observe.Tell(ts.env.conf.observe.Rebalance, rebalanceOf(ts.env.group.Name, e))
+	if e.Kind == kafka.MemberLost { // at once: Lost may have to wait for a call before it, while another session begins
+		ts.lose(e.Tasks)
+	}
 	if e.Kind == kafka.MemberJoined {
 		ts.mu.Lock()
 		ts.given = len(e.Tasks)
@@ -183,6 +186,7 @@ func (ts *tasks) Revoked(ctx context.Context, _ kafka.Member, list []int32) {
 			t.lose()
 		}
 	}
+	ts.env.commit.single.last(ctx, given)
 	if err := ts.env.commit.sync(ctx); err != nil {
 		ts.env.log.Warn("last commit before giving tasks away failed", "tasks", list, "error", err)
 	}
@@ -195,6 +199,15 @@ func (ts *tasks) Lost(list []int32) {
 	ctx, cancel := context.WithTimeout(context.Background(), ts.env.conf.stopTimeout)
 	defer cancel()
 	ts.close(ctx, ts.take(list))
+}
+
+// lose ends leases.
+func (ts *tasks) lose(list []int32) {
+	for _, p := range list {
+		if t := ts.get(p); t != nil {
+			t.lose()
+		}
+	}
 }
 
 // Generation lets commits go on under a new generation.

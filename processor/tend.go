@@ -12,8 +12,8 @@ import (
 
 // What the owner of a table hears of its log while it runs. A restore judges the log by Bounds.Plan; the owner, who
 // writes the log's end, needs four things of it: that rows below a risen log start go, as they do for whoever restores
-// the table now; that a topic that was made again is restored; that what another writer has put there is read, such as an
-// old owner whose last request was long on its way, which would else be seen by the next commit only; and, for a later start, until when the table was known to be
+// the table now; that a topic that was made again is restored; that what another writer has put there is found, such as an
+// old owner whose last request was long on its way, which would else be seen by the next commit only (singleWriter); and, for a later start, until when the table was known to be
 // current and which leader epoch its last record has.
 const (
 	// tendEvery is how often the broker is asked about a table.
@@ -54,7 +54,7 @@ func (f *flusher) tends(ctx context.Context) error {
 func (f *flusher) tend(ctx context.Context, t *task) error {
 	ctx, cancel := until(ctx, t.lease)
 	defer cancel()
-	for _, c := range t.cells {
+	for i, c := range t.cells {
 		asked := f.env.now()
 		position, due := c.due(asked)
 		if !due {
@@ -66,6 +66,7 @@ func (f *flusher) tend(ctx context.Context, t *task) error {
 		}
 		risen, outrun := c.heard(b, asked, position)
 		switch {
+		case errors.Is(outrun, errOtherWriter) && f.env.commit.single.suspect(t, i, b.Stable):
 		case outrun != nil:
 			f.env.tasks.startAgain(t, outrun)
 			return nil

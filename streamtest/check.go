@@ -119,7 +119,7 @@ func (k *Kit) checkTable(g *topology.Group, table rawTable) {
 // wrong tells what instances answer otherwise than the topic, or not at all.
 func (k *Kit) wrong(g *topology.Group, table rawTable) (wrong []string) {
 	k.t.Helper()
-	wrong = k.restoring(g)
+	wrong = append(k.restoring(g), k.heldBack(table)...)
 	rows := k.Fold(table.Name())
 	for _, key := range k.seen(table.Name()) {
 		value, there := rows[key]
@@ -151,6 +151,17 @@ func (k *Kit) restoring(g *topology.Group) (tasks []string) {
 		}
 	}
 	return tasks
+}
+
+// heldBack names the partitions of which an open transaction of somebody keeps records from every reader, the owner's behind it, too.
+func (k *Kit) heldBack(table rawTable) (partitions []string) {
+	k.t.Helper()
+	for p := range k.partitions(table.Name()) {
+		if b, err := k.Broker.Bounds(table.Name(), p); err == nil && b.Stable < b.End {
+			partitions = append(partitions, fmt.Sprintf("\tpartition %d: an open transaction holds back records from %d on", p, b.Stable))
+		}
+	}
+	return partitions
 }
 
 func quoted(a answer[[]byte]) string {

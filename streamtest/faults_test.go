@@ -75,7 +75,7 @@ func TestZombie_WritesLate(t *testing.T) {
 	t.Run("exactly once", func(t *testing.T) { writesLate(t, 4) })                           // it is part of a transaction that is aborted
 }
 
-func writesLate(t *testing.T, want int64, options ...processor.Option) {
+func writesLate(t *testing.T, late int64, options ...processor.Option) {
 	streamtest.Run(t, func(k *streamtest.Kit) {
 		g := obedient(k.T)
 		k.Topic("orders", 1)
@@ -90,9 +90,9 @@ func writesLate(t *testing.T, want int64, options ...processor.Option) {
 		require.Equal(k.T, map[string]int64{"me": 4}, streamtest.Rows(k, counts))
 		wake()
 		wake()
-		require.Equal(k.T, map[string]int64{"me": want}, streamtest.FoldOf(k, counts))
+		require.Equal(k.T, map[string]int64{"me": late}, streamtest.FoldOf(k, counts))
 		k.Check()
-		require.Equal(k.T, map[string]int64{"me": want}, streamtest.Rows(k, counts))
+		require.Equal(k.T, map[string]int64{"me": 4}, streamtest.Rows(k, counts), "the owner has written its own behind it")
 		require.NoError(k.T, a.Stop())
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -106,6 +107,14 @@ type Producer struct {
 
 	mu     sync.Mutex
 	limits map[string]int // max.message.bytes by topic
+	ids    []int64        // all that InitProducerID gave
+}
+
+// IDs are the producer ids that its batches have had in the log so far. A batch that was given up may still arrive.
+func (p *Producer) IDs() []int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.ids)
 }
 
 // NewProducer makes a Producer. It touches no network before the first Produce. Close it when it is no more needed.

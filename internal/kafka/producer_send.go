@@ -53,6 +53,11 @@ func (p *Producer) initID(ctx context.Context, e *event) {
 	if e.err == nil {
 		e.id, e.epoch, e.err = res.ProducerID, res.ProducerEpoch, codeError(res.Err, "InitProducerID", "", -1)
 	}
+	if e.err == nil {
+		p.mu.Lock()
+		p.ids = append(p.ids, e.id)
+		p.mu.Unlock()
+	}
 }
 
 // sendAll sends what comes. What waits behind a request that could not go out fails with it: to reach the broker may take

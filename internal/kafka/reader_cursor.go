@@ -145,39 +145,17 @@ func (c *Cursor) MarkerEpochAt(ctx context.Context, offset int64, record RecordI
 	})
 }
 
-// epochAt asks the leader that is known, and then the one that there is.
-func (c *Cursor) epochAt(ctx context.Context, offset int64, is func(*sarama.RecordBatch) bool) (int32, error) {
-	leader := int32(-1)
-	if t, ok := c.reader.client.cached(c.flow.topic); ok && t.Err == nil && int(c.flow.partition) < len(t.Partitions) {
-		leader = t.Partitions[c.flow.partition].Leader
-	}
-	epoch, err := c.epochFrom(ctx, leader, offset, is)
-	if err == nil {
-		return epoch, nil
-	}
-	now, err := c.lookUp(ctx) // it may have moved
-	if err != nil {
-		return state.UnknownEpoch, err
-	}
-	return c.epochFrom(ctx, now.leader, offset, is)
+func (c *Cursor) epochAt(ctx context.Context, offset int64, is func(*sarama.RecordBatch) bool) (epoch int32, err error) {
+	err = c.onLeader(ctx, func(leader int32) (err error) {
+		epoch, err = c.epochFrom(ctx, leader, offset, is)
+		return err
+	})
+	return epoch, err
 }
 
 func (c *Cursor) epochFrom(ctx context.Context, leader int32, offset int64, is func(*sarama.RecordBatch) bool) (int32, error) {
-	req := &sarama.FetchRequest{Version: 12, MinBytes: 1, MaxBytes: 1, SessionEpoch: -1} // a broker gives one whole batch all the same
-	req.AddBlock(c.flow.topic, c.flow.partition, offset, 1, state.UnknownEpoch)
-	var res *sarama.FetchResponse
-	err := c.reader.client.onNode(ctx, leader, use{ForOffsets, nil}, func(b *sarama.Broker) (err error) {
-		res, err = b.Fetch(req)
-		return err
-	})
+	block, err := c.look(ctx, leader, offset, 1) // a broker gives one whole batch all the same
 	if err != nil {
-		return state.UnknownEpoch, err
-	}
-	block := res.GetBlock(c.flow.topic, c.flow.partition)
-	if block == nil {
-		return state.UnknownEpoch, errNoAnswer
-	}
-	if err := codeError(block.Err, "Fetch", c.flow.topic, c.flow.partition); err != nil {
 		return state.UnknownEpoch, err
 	}
 	for _, set := range block.RecordsSet {

@@ -1,0 +1,160 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+
+	"github.com/IBM/sarama"
+
+	"github.com/tarnstream/tarn/state"
+)
+
+// LogBatch is one batch as a log has it, whatever became of its transaction.
+type LogBatch struct {
+	// First and Last bound its offsets, those of records that are gone included.
+	First, Last int64
+	// ID is what the log says of the record at First.
+	ID RecordID
+	// Epoch is the leader's, negative where the batch has none.
+	Epoch int32
+	// Control batches hold the marker that ends a transaction, of an aborted one where Abort is set.
+	Transactional, Control, Abort bool
+	// Records are those that are left of it, those below the position asked for included.
+	Records []LogRecord
+}
+
+// LogRecord is where a key is in a log. A nil Key is Kafka's null.
+type LogRecord struct {
+	Key    []byte
+	Offset int64
+}
+
+// Record is what the log says of the record at an offset of the batch.
+func (b *LogBatch) Record(offset int64) RecordID {
+	return stamp{b.ID.Producer, b.ID.Epoch, b.ID.Sequence}.record(int(offset - b.First))
+}
+
+// rawBytes is what Between asks for at a time.
+const rawBytes = 1 << 20
+
+// Between calls each with every batch that has something of [from, to), in order: also markers, and records of transactions
+// that were aborted or are still open, which no other read gives. A batch is good until each returns. It does not touch the
+// position, and does not wait behind what is read.
+//
+// Retriable trouble is tried again until ctx ends. Errors: each's own, *state.OutOfRangeError, *Error with a code that asking
+// again does not cure, or ctx's end together with the last trouble.
+func (c *Cursor) Between(ctx context.Context, from, to int64, each func(*LogBatch) error) error {
+	for at := from; at < to; {
+		batches, next, err := c.batches(ctx, at)
+		if err != nil {
+			return err
+		}
+		for i := range batches {
+			if b := &batches[i]; b.Last >= at && b.First < to {
+				if err := each(b); err != nil {
+					return err
+				}
+			}
+		}
+		at = next
+	}
+	return nil
+}
+
+// Stable asks the leader for the last stable offset. It is one request where the leader is known, and one more where it has
+// moved; then it gives up.
+func (c *Cursor) Stable(ctx context.Context) (offset int64, err error) {
+	err = c.onLeader(ctx, func(leader int32) (err error) {
+		offset, err = c.listOne(ctx, leader, sarama.OffsetNewest, sarama.ReadCommitted)
+		return err
+	})
+	return offset, err
+}
+
+// onLeader asks the broker that led the partition last, as far as it is known, and after an error the one that does now.
+func (c *Cursor) onLeader(ctx context.Context, ask func(leader int32) error) error {
+	leader := int32(-1)
+	if t, ok := c.reader.client.cached(c.flow.topic); ok && t.Err == nil && int(c.flow.partition) < len(t.Partitions) {
+		leader = t.Partitions[c.flow.partition].Leader
+	}
+	if err := ask(leader); err == nil {
+		return nil
+	}
+	now, err := c.lookUp(ctx)
+	if err != nil {
+		return err
+	}
+	return ask(now.leader)
+}
+
+// batches gives what the log has at an offset and behind; next is where they end.
+func (c *Cursor) batches(ctx context.Context, at int64) (batches []LogBatch, next int64, err error) {
+	err = retry(ctx, func() error {
+		now, err := c.lookUp(ctx)
+		if err != nil {
+			return err
+		}
+		block, err := c.look(ctx, now.leader, at, rawBytes)
+		if err != nil {
+			return err
+		}
+		batches, next, err = logBatches(block, at)
+		return err
+	})
+	if isCode(err, sarama.ErrOffsetOutOfRange) {
+		err = &state.OutOfRangeError{Topic: c.flow.topic, Partition: c.flow.partition, Position: at}
+	}
+	return batches, next, err
+}
+
+// look fetches once, whatever became of the transactions there.
+func (c *Cursor) look(ctx context.Context, leader int32, offset int64, bytes int32) (*sarama.FetchResponseBlock, error) {
+	req := &sarama.FetchRequest{Version: 12, MinBytes: 1, MaxBytes: bytes, SessionEpoch: -1}
+	req.AddBlock(c.flow.topic, c.flow.partition, offset, bytes, state.UnknownEpoch)
+	var res *sarama.FetchResponse
+	err := c.reader.client.onNode(ctx, leader, use{ForOffsets, nil}, func(b *sarama.Broker) (err error) {
+		res, err = b.Fetch(req)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	block := res.GetBlock(c.flow.topic, c.flow.partition)
+	if block == nil {
+		return nil, errNoAnswer
+	}
+	return block, codeError(block.Err, "Fetch", c.flow.topic, c.flow.partition)
+}
+
+// errNothingThere: a leader that has just moved may not know the log's end at once.
+var errNothingThere = errors.Join(errNoAnswer, errors.New("kafka: no batch there yet"))
+
+// logBatches takes the batches out of an answer that was asked for at an offset.
+func logBatches(block *sarama.FetchResponseBlock, at int64) (batches []LogBatch, next int64, err error) {
+	next = at
+	for _, set := range block.RecordsSet {
+		b := set.RecordBatch
+		if b == nil {
+			return nil, at, errOldFormat
+		}
+		if b.PartialTrailingRecord {
+			break
+		}
+		next = max(next, after(b.LastOffset()))
+		out := LogBatch{First: b.FirstOffset, Last: b.LastOffset(), ID: RecordID{b.ProducerID, b.ProducerEpoch, b.FirstSequence},
+			Epoch: b.PartitionLeaderEpoch, Transactional: b.IsTransactional, Control: b.Control, Abort: b.Control && abortMarker(b)}
+		if !b.Control {
+			for _, r := range b.Records {
+				out.Records = append(out.Records, LogRecord{Key: r.Key, Offset: b.FirstOffset + r.OffsetDelta})
+			}
+		}
+		batches = append(batches, out)
+	}
+	if hidden, ok := hiddenNext(block); len(block.RecordsSet) == 0 && ok {
+		next = max(next, hidden)
+	}
+	if next == at {
+		return nil, at, errNothingThere
+	}
+	return batches, next, nil
+}
