@@ -51,6 +51,8 @@ func TestLog_EveryEventIsALine(t *testing.T) {
 		o.RecordError(observe.RecordError{Place: at, Offset: 8, Key: []byte("k"), Cause: no, Kind: "panic", Action: "fail", Attempt: 1})
 		o.RecordError(observe.RecordError{Place: at, Cause: no, Kind: "decode", Action: "retry", Attempt: 2})
 		o.HashMismatch(observe.HashMismatch{Place: at, Offset: 8, Key: []byte("k"), Belongs: 1, Hash: "murmur2"})
+		o.ForeignRecords(observe.ForeignRecords{Place: at, Rewritten: 2, Records: []observe.ForeignRecord{{Key: []byte("k"), Offset: 8, Producer: 70},
+			{Key: []byte("k"), Offset: 9, Producer: 70}, {Offset: 11, Producer: -1}, {Key: []byte("l"), Offset: 12, Producer: 70}}})
 		o.StaleRead(observe.StaleRead{Place: at, Cause: "made again"})
 	})
 	const place = "group=clicker topic=counts partition=3 "
@@ -71,6 +73,8 @@ func TestLog_EveryEventIsALine(t *testing.T) {
 		`level=ERROR msg="record cannot be handled" ` + place + `offset=8 key="\"k\"" action=fail attempt=1 kind=panic cause=no`,
 		`level=WARN msg="record cannot be handled" ` + place + `offset=0 key="\"\"" action=retry attempt=2 kind=decode cause=no`,
 		`level=WARN msg="a producer hashes keys otherwise: rows of one key may be kept by several tasks, or not be found" ` + place + `offset=8 key="\"k\"" belongs=1 hash=murmur2`,
+		`level=WARN msg="another writer's records in the table's topic: the owner's rows are written again" ` + place +
+			`records=4 first=8 last=12 keys="[\"k\" \"\" \"l\"]" producers="[70 -1]" rewritten=2`,
 		`level=WARN msg="reads are answered from before" ` + place + `cause="made again"`,
 	}, lines)
 }

@@ -119,7 +119,7 @@ func (w *singleWriter) last(ctx context.Context, given []*task) {
 	ctx, cancel := context.WithTimeout(ctx, tendPatience) // for all of them
 	defer cancel()
 	for _, t := range given {
-		if t.frame == nil || t.lease.Err() != nil {
+		if t.lease.Err() != nil || t.frame == nil {
 			continue
 		}
 		for i, c := range t.cells {
