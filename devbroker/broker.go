@@ -97,6 +97,10 @@ func (b *Broker) boot() error {
 			return fmt.Errorf("devbroker: %w", err)
 		}
 	}
+	cuts, err := b.cutOff()
+	if err != nil {
+		return fmt.Errorf("devbroker: %w", err)
+	}
 	c, err := kfake.NewCluster(b.clusterOptions()...)
 	if err != nil {
 		return fmt.Errorf("devbroker: %w", err)
@@ -110,7 +114,7 @@ func (b *Broker) boot() error {
 	b.cluster, b.life, b.halted = c, newLife(), false
 	b.mu.Unlock()
 	b.rules.reinstall(b.install)
-	return nil
+	return b.abort(cuts)
 }
 
 func (b *Broker) clusterOptions() []kfake.Opt {
@@ -186,7 +190,7 @@ func (b *Broker) halt() error {
 	if text := b.failed.Load(); text != nil {
 		return fmt.Errorf("devbroker: close: %s", *text)
 	}
-	return nil
+	return b.saved()
 }
 
 // Addrs are the addresses of the nodes, host:port, node 0 first.

@@ -29,7 +29,8 @@ type config struct {
 type user struct{ mechanism, name, password string }
 
 // Dir keeps the data in a folder, made where missing, that one broker at a time may use. Every acknowledged record is
-// synced to disk first.
+// synced to disk first. A transaction that a kill has cut off is aborted at the next start. One that was being committed in
+// that very moment, which takes a sync for each of its partitions and offsets (less with Relaxed), may be there in part.
 func Dir(path string) Option { return func(c *config) { c.dir = path } }
 
 // Relaxed leaves the syncing of a Dir to the operating system: several times faster, and still safe against a kill of

@@ -82,6 +82,12 @@ func victim(dir string) {
 	if err == nil {
 		err = b.CreateTopic("t", 1, nil)
 	}
+	if err == nil {
+		err = b.CreateTopic("open", 1, nil)
+	}
+	if err == nil {
+		_, err = hang(b, "open")
+	}
 	for i := 0; err == nil; i++ {
 		if err = b.Produce("t", 0, rec("k", strconv.Itoa(i))...); err == nil {
 			os.Stdout.WriteString(strconv.Itoa(i) + "\n")
@@ -118,6 +124,25 @@ func TestAcknowledgedRecordsOutliveAKill(t *testing.T) {
 		require.Equal(t, strconv.Itoa(i), v)
 	}
 	require.NoError(t, b.Produce("t", 0, rec("k", "after")...))
+
+	bounds, err := b.Bounds("open", 0)
+	require.NoError(t, err)
+	require.Equal(t, []int64{2, 2}, []int64{bounds.Stable, bounds.End}, "a marker ends what the kill cut off")
+	again, err := hang(b, "open")
+	require.NoError(t, err)
+	require.NoError(t, again.Commit())
+	require.Equal(t, []string{"late"}, values(t, b, "open", 0), "the next transaction is read, and commits nothing but itself")
+	require.NoError(t, b.Reload(nil))
+	require.Equal(t, []string{"late"}, values(t, b, "open", 0))
+}
+
+// hang begins a transaction of one record.
+func hang(b *Broker, topic string) (*Transaction, error) {
+	x, err := b.Begin("cut", time.Minute)
+	if err == nil {
+		err = x.Produce(topic, 0, Record{Key: []byte("k"), Value: []byte("late")})
+	}
+	return x, err
 }
 
 func TestOneBrokerAFolder(t *testing.T) {

@@ -58,7 +58,7 @@ func startBroker(c config) (*devbroker.Broker, error) {
 	if c.Keep == "" {
 		return devbroker.Start()
 	}
-	return devbroker.Start(devbroker.Dir(filepath.Join(c.Keep, "broker")))
+	return devbroker.Start(devbroker.Dir(filepath.Join(c.Keep, "broker")), devbroker.Relaxed())
 }
 
 // newLog keeps warnings out of the picture: they go to a file beside the state while a table is drawn.
