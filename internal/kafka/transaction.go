@@ -77,19 +77,27 @@ func (p *Producer) Recover(ctx context.Context, afresh bool) error {
 		req.ProducerID, req.ProducerEpoch = p.last.id, p.last.epoch
 	}
 	p.seqs = newSequences()
-	var res *sarama.InitProducerIDResponse
-	err = p.ask(ctx, func(b *sarama.Broker) (err error) {
-		if res, err = b.InitProducerID(req); err != nil {
-			return err
-		}
-		return codeError(res.Err, "InitProducerID", "", -1)
-	})
+	res, err := p.initProducer(ctx, req)
+	if code, ok := errors.AsType[*Error](err); ok && !afresh && code.Code == int16(sarama.ErrInvalidProducerIDMapping) {
+		req.ProducerID, req.ProducerEpoch = -1, -1 // idle for longer than transactional.id.expiration.ms: nobody has the id
+		res, err = p.initProducer(ctx, req)
+	}
 	if err != nil {
 		return p.transactionError("InitProducerID", err)
 	}
 	p.seqs.id, p.seqs.epoch = res.ProducerID, res.ProducerEpoch
 	p.last = stamp{id: res.ProducerID, epoch: res.ProducerEpoch}
 	return nil
+}
+
+func (p *Producer) initProducer(ctx context.Context, req *sarama.InitProducerIDRequest) (res *sarama.InitProducerIDResponse, err error) {
+	err = p.ask(ctx, func(b *sarama.Broker) (err error) {
+		if res, err = b.InitProducerID(req); err != nil {
+			return err
+		}
+		return codeError(res.Err, "InitProducerID", "", -1)
+	})
+	return res, err
 }
 
 // Transact writes a transaction and returns when it is committed, the records' Offsets filled in. A marker of the broker's

@@ -271,3 +271,18 @@ func TestRecover_EndsWhatAnotherProcessLeftOpen(t *testing.T) {
 		newer.requireExact()
 	})
 }
+
+// TestRecover_OfAnIDThatTheCoordinatorHasForgotten: idle for a week, a producer has an id again.
+func TestRecover_OfAnIDThatTheCoordinatorHasForgotten(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b := newBench(t, devbroker.Virtual())
+		w := b.writer()
+		require.NoError(t, w.write(t.Context()))
+		b.broker.Fail(devbroker.Fault{Request: devbroker.AddPartitionsToTxn, Err: 49}) // INVALID_PRODUCER_ID_MAPPING
+		require.Error(t, w.write(t.Context()))
+		b.broker.Fail(devbroker.Fault{Request: devbroker.InitProducerID, Err: 49, TopLevel: true})
+		require.NoError(t, w.Recover(t.Context(), false))
+		require.NoError(t, w.write(t.Context()))
+		w.requireExact()
+	})
+}
