@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tarnstream/tarn/codec"
+	"github.com/tarnstream/tarn/observe"
 	"github.com/tarnstream/tarn/processor"
 	"github.com/tarnstream/tarn/topology"
 )
@@ -15,7 +16,8 @@ import (
 // counter is a running processor that counts the records of "input" by key, in "count".
 type counter struct {
 	*program
-	get func() (map[string]int64, error)
+	get   func() (map[string]int64, error)
+	stats func() observe.Stats
 }
 
 func startCounter(s *site, dir string, options ...processor.Option) *counter {
@@ -39,7 +41,7 @@ func startCounting(s *site, dir string, each func(key string), options ...proces
 	c := &counter{program: &program{site: s, seen: &seen{}, kind: "counter", done: make(chan error, 1)}}
 	p, err := processor.New(group, s.options(dir, c.seen, options)...)
 	require.NoError(s, err)
-	c.ready, c.verify = p.Ready(), p.Verify
+	c.ready, c.verify, c.stats = p.Ready(), p.Verify, p.Stats
 	c.get = func() (map[string]int64, error) {
 		rows := map[string]int64{}
 		for key := range s.keys {

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -193,6 +194,27 @@ func TestR28_ProduceNullsAndHeaders(t *testing.T) {
 	require.Len(t, got[2].Headers, 3)
 	for i, want := range []int64{now, now - 5000, now + 5000} {
 		require.Equal(t, want, got[i].Timestamp.UnixMilli())
+	}
+}
+
+// TestProduceWaitsForReplicas: too few replicas in sync is waited for, and said in the log, though not for a moment's trouble.
+func TestProduceWaitsForReplicas(t *testing.T) {
+	const notEnough = 19
+	for wait, warnings := range map[time.Duration]int{3 * time.Second: 0, 20 * time.Second: 1, 50 * time.Second: 2} {
+		t.Run(wait.String(), func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				b := newBench(t, devbroker.Virtual())
+				var said bytes.Buffer
+				p := b.producer(kafka.ProducerConfig{Logger: slog.New(slog.NewTextHandler(&said, nil))})
+				fault := b.broker.Fail(devbroker.Fault{Request: devbroker.Produce, Topic: "t", Err: notEnough, Count: -1})
+				again := time.AfterFunc(wait, fault.Remove)
+				defer again.Stop()
+				require.NoError(t, p.Produce(t.Context(), []kafka.OutBatch{batchOf(0, 0, 10)}))
+				require.Equal(t, numbers(0, 10), b.values(0))
+				require.Equal(t, warnings, strings.Count(said.String(), "records are not taken"), said.String())
+				require.Equal(t, warnings, strings.Count(said.String(), "code 19: "), said.String())
+			})
+		})
 	}
 }
 

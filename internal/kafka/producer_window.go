@@ -1,8 +1,10 @@
 package kafka
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"time"
 
@@ -59,6 +61,9 @@ type lane struct {
 	gone    absence // of the topic
 	failed  *ProduceError
 	wrote   RecordID // the last acknowledged record
+
+	// Of the trouble there is: when it began, and when it was told.
+	since, said time.Time
 }
 
 func (l *lane) done() bool { return l.failed != nil || len(l.rest) == 0 && len(l.window) == 0 }
@@ -262,11 +267,22 @@ func (r *run) split(b *batch) {
 
 // later makes the lane wait, longer each time.
 func (r *run) later(l *lane, cause error, now time.Time) {
+	if l.backoff == 0 {
+		l.since, l.said = now, time.Time{}
+	}
 	l.cause = cause
 	l.backoff = grow(l.backoff)
 	l.due = now.Add(l.backoff)
-	r.log.Debug("produce is tried again", "topic", l.key.topic, "partition", l.key.partition, "after", l.backoff, "cause", cause)
+	level := slog.LevelDebug
+	if now.Sub(l.since) >= complainAfter && now.Sub(l.said) >= complainEvery {
+		l.said, level = now, slog.LevelWarn
+	}
+	r.log.Log(context.Background(), level, "records are not taken, and are sent again", "topic", l.key.topic, "partition", l.key.partition,
+		"since", l.since, "cause", cause)
 }
+
+// complainAfter is how long records may go untaken without a warning: a leader that moves takes less.
+const complainAfter = 5 * time.Second
 
 func grow(d time.Duration) time.Duration { return min(max(2*d, 20*time.Millisecond), time.Second) }
 

@@ -1,0 +1,83 @@
+//go:build kafka
+
+package e2e_test
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tarnstream/tarn/internal/realkafka"
+	"github.com/tarnstream/tarn/processor"
+)
+
+// logged is a log that is read while it is written.
+type logged struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logged) has(all ...string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for line := range strings.Lines(l.text.String()) {
+		found := true
+		for _, s := range all {
+			found = found && strings.Contains(line, s)
+		}
+		if found {
+			return true
+		}
+	}
+	return false
+}
+
+// A table's topic asks for three replicas in sync and one broker is down: its effects wait, the log says why, Stats says
+// since when. They also wait while two are down. When all are back everything has counted once.
+func TestTooFewReplicasInSync(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	cluster, err := realkafka.Start(ctx, realkafka.Options{Version: *version, Brokers: 3})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, cluster.Close()) })
+	s, said := siteOn(t, cluster), &logged{}
+	s.create("input", 1)
+	s.create("count", 1, compacted, map[string]string{"min.insync.replicas": "3"})
+	c := startCounter(s, t.TempDir(), processor.Logger(slog.New(slog.NewTextHandler(said, nil))))
+	s.put("input", "a", "x")
+	c.await(map[string]int64{"a": 1})
+
+	require.NoError(t, cluster.Broker(2).Stop(ctx))
+	s.put("input", "a", "x", "b", "x")
+	s.eventually("the log says what is waited for", func() bool {
+		return said.has("level=WARN", "records are not taken", "topic="+s.topic("count"), "fewer in-sync replicas than required")
+	})
+	stats := c.stats()
+	require.NoError(t, stats.Err)
+	require.Equal(t, int64(1), stats.Tasks[0].Inputs[0].Committed, "no commit of what waits")
+	require.Greater(t, time.Since(stats.Tasks[0].LastCommit), 4*time.Second)
+	rows, err := c.get()
+	require.NoError(t, err)
+	require.Equal(t, map[string]int64{"a": 1}, rows)
+
+	require.NoError(t, cluster.Broker(3).Kill())
+	require.NoError(t, cluster.Broker(2).Start(ctx))
+	require.NoError(t, cluster.Broker(3).Start(ctx))
+	want := map[string]int64{"a": 2, "b": 1}
+	c.await(want)
+	c.stop()
+	require.Equal(t, want, c.folded())
+}
