@@ -57,8 +57,12 @@ func (g *guarded) grant(rights []right) {
 	g.Helper()
 	var acls []*sarama.ResourceAcls
 	for _, r := range rights {
+		pattern := sarama.AclPatternLiteral
+		if r.prefixed {
+			pattern = sarama.AclPatternPrefixed
+		}
 		acls = append(acls, &sarama.ResourceAcls{
-			Resource: sarama.Resource{ResourceType: r.on, ResourceName: g.topic(r.name), ResourcePatternType: sarama.AclPatternLiteral},
+			Resource: sarama.Resource{ResourceType: r.on, ResourceName: g.topic(r.name), ResourcePatternType: pattern},
 			Acls:     []*sarama.Acl{{Principal: "User:" + g.user, Host: "*", Operation: r.operation, PermissionType: sarama.AclPermissionAllow}}})
 	}
 	require.NoError(g, g.admin.CreateACLs(acls))

@@ -22,44 +22,54 @@ import (
 
 var compacted = map[string]string{"cleanup.policy": "compact"}
 
+// processing are the rights of a processor, whichever its guarantee.
+var processing = slices.Concat(onTopic("input", read), onTopic("table", read, write, describeConfigs), onTopic("joined", read, describeConfigs),
+	onTopic("looked", read, describeConfigs), onTopic("out", write, describeConfigs), onGroup(read))
+
+// filled makes the topics of a processor, the tables' not empty.
+func (g *guarded) filled() {
+	g.tables()
+	g.create("joined", 1, compacted)
+	g.create("looked", 1, compacted)
+	g.create("out", 1)
+	for _, topic := range []string{"table", "joined", "looked"} {
+		g.put(topic, "a", "there")
+	}
+}
+
 // jobs are what docs/security.md lists, in the same words.
 var jobs = map[string]job{
 	"processor": {
-		rights: slices.Concat(onTopic("input", read), onTopic("table", read, write, describeConfigs), onTopic("joined", read, describeConfigs),
-			onTopic("looked", read, describeConfigs), onTopic("out", write, describeConfigs), onGroup(read)),
-		before: func(g *guarded) {
-			g.tables()
-			g.create("joined", 1, compacted)
-			g.create("looked", 1, compacted)
-			g.create("out", 1)
-			for _, topic := range []string{"table", "joined", "looked"} {
-				g.put(topic, "a", "there")
-			}
-		},
-		do: (*guarded).processes,
+		rights: slices.Concat(processing, onIDs(write)),
+		before: (*guarded).filled,
+		do:     func(g *guarded) error { return g.processes() },
+	},
+	"processor at least once": {
+		rights: processing,
+		before: (*guarded).filled,
+		do:     func(g *guarded) error { return g.processes(processor.AtLeastOnce()) },
 	},
 	"processor that creates its topics": {
 		rights: slices.Concat(onTopic("table", create), onTopic("out", create)),
-		given: slices.Concat(onTopic("input", read), onTopic("table", read, write, describeConfigs), onTopic("joined", read, describeConfigs),
-			onTopic("looked", read, describeConfigs), onTopic("out", write, describeConfigs), onGroup(read)),
+		given:  slices.Concat(processing, onIDs(write)),
 		before: func(g *guarded) {
 			g.create("input", 1)
 			g.create("joined", 1, compacted)
 			g.create("looked", 1, compacted)
 		},
-		do: (*guarded).processes,
+		do: func(g *guarded) error { return g.processes() },
 	},
 	"processor with a loop": {
 		rights: slices.Concat(onTopic("input", read), onTopic("loop", read, write, describeConfigs), onGroup(read)),
+		given:  onIDs(write),
 		before: func(g *guarded) { g.create("input", 1); g.create("loop", 1) },
 		do:     (*guarded).loops,
-		names:  map[right]right{onTopic("loop", write)[0]: anyTopic},
 	},
 	"processor with dead letters": {
 		rights: slices.Concat(onTopic("input", read, describeConfigs), onTopic("dead", write, describeConfigs), onGroup(read)),
+		given:  onIDs(write),
 		before: func(g *guarded) { g.create("input", 1); g.create("dead", 1) },
 		do:     (*guarded).buries,
-		names:  map[right]right{onTopic("dead", write)[0]: anyTopic},
 	},
 	"view": {
 		rights: onTopic("table", read),
@@ -114,11 +124,11 @@ var jobs = map[string]job{
 }
 
 // processes runs a group that keeps a table, reads two, and writes to a stream.
-func (g *guarded) processes() error {
+func (g *guarded) processes(options ...processor.Option) error {
 	input, out := topology.NewStream(g.topic("input"), codec.String), topology.NewStream(g.topic("out"), codec.String)
 	table := topology.NewTable(g.topic("table"), codec.String)
 	joined, looked := topology.NewReadTable(g.topic("joined"), codec.String), topology.NewReadTable(g.topic("looked"), codec.String)
-	return g.processUntil("out", topology.Persist(table), topology.Join(joined), topology.Lookup(looked), topology.Output(out),
+	return g.processUntil("out", options, topology.Persist(table), topology.Join(joined), topology.Lookup(looked), topology.Output(out),
 		topology.Input(input, func(ctx *topology.Context, value string) error {
 			if err := table.Set(ctx, value); err != nil {
 				return err
@@ -141,15 +151,15 @@ func (g *guarded) loops() error {
 
 func (g *guarded) buries() error {
 	input := topology.NewStream(g.topic("input"), codec.String)
-	return g.processUntil("dead", topology.Input(input, func(*topology.Context, string) error { return errors.New("no") },
+	return g.processUntil("dead", nil, topology.Input(input, func(*topology.Context, string) error { return errors.New("no") },
 		policy.OnError(policy.DeadLetter(g.topic("dead")))))
 }
 
 // processUntil runs a group until something is in a topic.
-func (g *guarded) processUntil(topic string, edges ...topology.Edge) error {
+func (g *guarded) processUntil(topic string, options []processor.Option, edges ...topology.Edge) error {
 	of, err := topology.Define(g.topic("group"), edges...)
 	require.NoError(g, err)
-	p, err := processor.New(of, g.options()...)
+	p, err := processor.New(of, g.options(options...)...)
 	require.NoError(g, err)
 	g.put("input", "b", "new")
 	return g.run(p.Run, func() bool {

@@ -24,11 +24,13 @@ const (
 	describeConfigs = sarama.AclOperationDescribeConfigs
 )
 
-// right is one that an operator grants, on a topic, group or transactional id of the site, by its short name.
+// right is one that an operator grants, on a topic, group or transactional id of the site, by its short name, or on all
+// whose names begin so.
 type right struct {
 	on        sarama.AclResourceType
 	name      string
 	operation sarama.AclOperation
+	prefixed  bool
 }
 
 func (r right) String() string { return r.on.String() + " " + r.name + " " + r.operation.String() }
@@ -41,17 +43,22 @@ func (r right) implies(other right) bool {
 func onTopic(name string, operations ...sarama.AclOperation) []right {
 	var rights []right
 	for _, o := range operations {
-		rights = append(rights, right{sarama.AclResourceTopic, name, o})
+		rights = append(rights, right{on: sarama.AclResourceTopic, name: name, operation: o})
 	}
 	return rights
 }
 
 func onGroup(operation sarama.AclOperation) []right {
-	return []right{{sarama.AclResourceGroup, "group", operation}}
+	return []right{{on: sarama.AclResourceGroup, name: "group", operation: operation}}
 }
 
 func onID(operation sarama.AclOperation) []right {
-	return []right{{sarama.AclResourceTransactionalID, "id", operation}}
+	return []right{{on: sarama.AclResourceTransactionalID, name: "id", operation: operation}}
+}
+
+// onIDs is for the transactional ids of a group's processes.
+func onIDs(operation sarama.AclOperation) []right {
+	return []right{{on: sarama.AclResourceTransactionalID, name: "group-", operation: operation, prefixed: true}}
 }
 
 // anyTopic is what an error names where a user may write to no topic at all.
@@ -88,7 +95,8 @@ func TestLeastRights(t *testing.T) {
 			})
 			for i, missing := range j.rights {
 				others := slices.Concat(j.rights[:i], j.rights[i+1:], j.given)
-				seen := right{missing.on, missing.name, describe}
+				seen := missing
+				seen.operation = describe
 				test := func(name string, rights []right, named right) {
 					t.Run(name, func(t *testing.T) {
 						g := newGuarded(t, cluster)
@@ -123,6 +131,10 @@ func (g *guarded) requireNamed(missing right, err error) {
 	var named *kafka.RightError
 	require.ErrorAs(g, err, &named)
 	require.Equal(g, missing.on.String(), named.Resource)
+	if missing.prefixed {
+		require.Greater(g, len(named.Name), len(name))
+		named.Name = named.Name[:len(name)]
+	}
 	require.Equal(g, name, named.Name)
 	require.Equal(g, missing.operation.String(), named.Operation)
 	require.ErrorContains(g, err, "no right to "+map[bool]string{true: "Write", false: missing.operation.String()}[missing == anyTopic])
