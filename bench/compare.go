@@ -15,6 +15,7 @@ import (
 	"github.com/tarnstream/tarn/bench/figures"
 	"github.com/tarnstream/tarn/bench/workload"
 	"github.com/tarnstream/tarn/internal/kafka"
+	"github.com/tarnstream/tarn/internal/realkafka"
 )
 
 // The topics that the clients read.
@@ -65,12 +66,11 @@ func (c config) with(ctx context.Context, out io.Writer, run func(*bench) error)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(b.dir)) }()
 	if b.own {
-		dev, err := broker.Start(ctx, b.dir)
+		stop, err := b.startBroker(ctx)
 		if err != nil {
 			return err
 		}
-		defer func() { err = errors.Join(err, dev.Stop()) }()
-		b.brokers = []string{dev.Addr}
+		defer func() { err = errors.Join(err, stop()) }()
 	}
 	if b.client, err = kafka.NewClient(kafka.Config{Brokers: b.brokers, Logger: slog.New(slog.DiscardHandler)}); err != nil {
 		return err
@@ -87,34 +87,54 @@ func (c config) with(ctx context.Context, out io.Writer, run func(*bench) error)
 	return run(b)
 }
 
-// topics are those that are filled.
-func (b *bench) topics() []string {
-	if b.rebuild {
-		return []string{tableTopic}
+// startBroker starts the broker of the command.
+func (b *bench) startBroker(ctx context.Context) (stop func() error, err error) {
+	if b.command != guaranteesCommand {
+		dev, err := broker.Start(ctx, b.dir)
+		if err != nil {
+			return nil, err
+		}
+		b.brokers = []string{dev.Addr}
+		return dev.Stop, nil
 	}
-	return []string{eventsTopic, tableTopic}
+	cluster, err := realkafka.Start(ctx, realkafka.Options{})
+	if err != nil {
+		return nil, fmt.Errorf("%w; or give -brokers", err)
+	}
+	b.brokers = cluster.Addrs()
+	return cluster.Close, nil
+}
+
+// topics are those that are filled.
+func (b *bench) topics() (topics []string) {
+	if b.counters() != nil {
+		topics = append(topics, eventsTopic)
+	}
+	if b.restorers() != nil {
+		topics = append(topics, tableTopic)
+	}
+	return topics
 }
 
 func (b *bench) fill(ctx context.Context) (err error) {
-	if !b.rebuild {
+	if b.counters() != nil {
 		events := kafka.TopicSpec{Name: eventsTopic, Configs: map[string]string{"retention.ms": "-1"}}
 		if _, err := workload.Fill(ctx, b.client, events, b.shape); err != nil {
 			return err
 		}
+	}
+	if b.restorers() == nil {
+		return nil
 	}
 	table := kafka.TopicSpec{Name: tableTopic, Configs: map[string]string{"cleanup.policy": "compact"}}
 	b.restored, err = workload.Fill(ctx, b.client, table, b.shape)
 	return err
 }
 
-// rounds runs each client once a round; the order of the two turns about, so that neither has the better place.
+// rounds runs each client once a round; their order turns about, so that none has the best place.
 func (b *bench) rounds(ctx context.Context) error {
 	for round := range b.warmups + b.runs {
-		order := []string{workload.Tarn, workload.Goka}
-		if (round-b.warmups)%2 != 0 {
-			slices.Reverse(order)
-		}
-		for _, job := range b.jobs(order) {
+		for _, job := range b.jobs(round - b.warmups) {
 			if err := b.one(ctx, job, round >= b.warmups); err != nil {
 				return err
 			}
@@ -123,18 +143,27 @@ func (b *bench) rounds(ctx context.Context) error {
 	return nil
 }
 
-// jobs are those of a round.
-func (b *bench) jobs(order []string) (jobs []workload.Job) {
-	if !b.rebuild {
+// jobs are those of a round. Round 0 is the first that counts, and has the clients in their own order.
+func (b *bench) jobs(round int) (jobs []workload.Job) {
+	if b.counters() != nil && b.restorers() != nil {
 		jobs = append(jobs, workload.Job{Client: workload.Raw, Work: workload.Fetch, Topic: eventsTopic})
-		for _, client := range order {
-			jobs = append(jobs, workload.Job{Client: client, Work: workload.Count, Topic: eventsTopic})
-		}
 	}
-	for _, client := range order {
+	for _, client := range turned(b.counters(), round) {
+		jobs = append(jobs, workload.Job{Client: client, Work: workload.Count, Topic: eventsTopic})
+	}
+	for _, client := range turned(b.restorers(), round) {
 		jobs = append(jobs, workload.Job{Client: client, Work: workload.Restore, Topic: tableTopic})
 	}
 	return jobs
+}
+
+// turned has each client first in its turn.
+func turned(clients []string, round int) []string {
+	if len(clients) == 0 {
+		return nil
+	}
+	first := (round%len(clients) + len(clients)) % len(clients)
+	return slices.Concat(clients[first:], clients[:first])
 }
 
 // one runs one job, checks what it did and keeps its sample where it counts.
@@ -157,7 +186,7 @@ func (b *bench) one(ctx context.Context, job workload.Job, counts bool) (err err
 	if counts {
 		b.samples, note = append(b.samples, sample), ""
 	}
-	fmt.Fprintf(b.log, "%-7s %-5s %8.0f records/s  %6.2f CPU s  %5d MiB%s\n", job.Work, job.Client,
+	fmt.Fprintf(b.log, "%-7s %-18s %8.0f records/s  %6.2f CPU s  %5d MiB%s\n", job.Work, job.Client,
 		float64(sample.Records)/sample.Seconds, sample.CPU, sample.Peak>>20, note)
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/tarnstream/tarn/bench/workload"
@@ -17,37 +18,71 @@ type config struct {
 	own     bool // the broker is run by us: none was given
 	out     string
 	profile string
-	rebuild bool // only a restore is measured
-	// countRatio and restoreRatio are the least that tarn must reach of goka's speed; 0 asks for nothing.
-	countRatio, restoreRatio float64
+	command string
+	// countRatio and restoreRatio are the least that tarn must reach of goka's speed, guaranteeRatio what exactly-once must
+	// reach of at-least-once; 0 asks for nothing.
+	countRatio, restoreRatio, guaranteeRatio float64
 }
 
-// rebuildCommand compares restores alone, where a fold in memory has the least to gain: every other record is of a new key.
-const rebuildCommand = "rebuild"
+const (
+	// rebuildCommand compares restores alone, where a fold in memory has the least to gain: every other record is of a new key.
+	rebuildCommand = "rebuild"
+	// guaranteesCommand compares counts of tarn's two guarantees alone, on a real Kafka: what a transaction costs there.
+	guaranteesCommand = "guarantees"
+)
+
+// counters are the clients whose counts are compared, restorers those whose restores are.
+func (c config) counters() []string {
+	switch c.command {
+	case rebuildCommand:
+		return nil
+	case guaranteesCommand:
+		return []string{workload.Tarn, workload.TarnAtLeastOnce}
+	}
+	return []string{workload.Tarn, workload.TarnAtLeastOnce, workload.Goka}
+}
+
+func (c config) restorers() []string {
+	if c.command == guaranteesCommand {
+		return nil
+	}
+	return []string{workload.Tarn, workload.Goka}
+}
+
+// peer is whom the others are compared to.
+func (c config) peer() string {
+	if c.command == guaranteesCommand {
+		return workload.TarnAtLeastOnce
+	}
+	return workload.Goka
+}
 
 func parse(args []string, stderr io.Writer) (config, error) {
-	c, records, keys := config{warmups: 1}, 1_000_000, 100_000
-	if len(args) > 0 && args[0] == rebuildCommand {
-		c.rebuild, records, keys, args = true, 2_000_000, 1_000_000, args[1:]
+	c, runs, records, keys := config{warmups: 1}, 5, 1_000_000, 100_000
+	if len(args) > 0 && (args[0] == rebuildCommand || args[0] == guaranteesCommand) {
+		c.command, args = args[0], args[1:]
+	}
+	switch c.command {
+	case rebuildCommand:
+		records, keys = 2_000_000, 1_000_000
+	case guaranteesCommand:
+		runs = 3
 	}
 	var brokers string
 	var quick bool
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.SetOutput(stderr)
-	fs.IntVar(&c.runs, "runs", 5, "runs of each client that count, after a warm-up")
+	fs.IntVar(&c.runs, "runs", runs, "runs of each client that count, after a warm-up")
 	fs.IntVar(&c.shape.Records, "records", records, "records of each topic")
 	fs.IntVar(&c.shape.Keys, "keys", keys, "different keys")
 	fs.IntVar(&c.shape.Partitions, "partitions", 4, "partitions of each topic")
 	fs.IntVar(&c.shape.ValueBytes, "value", 100, "`bytes` of a value")
 	fs.Uint64Var(&c.shape.Seed, "seed", 1, "draws keys and values")
-	fs.StringVar(&brokers, "brokers", "", "`addresses` of a Kafka to use, separated by commas; without it tarn dev is built and run")
+	fs.StringVar(&brokers, "brokers", "", "`addresses` of a Kafka to use, separated by commas; without it one is run: tarn dev, for guarantees Apache Kafka")
 	fs.StringVar(&c.out, "out", "", "`folder` for results.json, results.md and plot.png")
 	fs.StringVar(&c.profile, "profile", "", "`folder` for a processor and a heap profile of each run")
 	fs.BoolVar(&quick, "quick", false, "200,000 records, 20,000 keys, 3 runs without a warm-up; other flags win")
-	if !c.rebuild {
-		fs.Float64Var(&c.countRatio, "count-ratio", 0, "fail when tarn's count is not at least so many times as fast as goka's")
-	}
-	fs.Float64Var(&c.restoreRatio, "restore-ratio", 0, "fail when tarn's restore is not at least so many times as fast as goka's")
+	c.ratios(fs)
 	if err := fs.Parse(args); err != nil {
 		return c, err
 	}
@@ -64,6 +99,19 @@ func parse(args []string, stderr io.Writer) (config, error) {
 		return c, fmt.Errorf("bench: -runs %d: at least 1", c.runs)
 	}
 	return c, c.shape.Fault()
+}
+
+// ratios are the flags that ask for what the command measures.
+func (c *config) ratios(fs *flag.FlagSet) {
+	if slices.Contains(c.counters(), workload.Goka) {
+		fs.Float64Var(&c.countRatio, "count-ratio", 0, "fail when tarn's count, at least once as goka's is, is not at least so many times as fast as goka's")
+	}
+	if c.counters() != nil {
+		fs.Float64Var(&c.guaranteeRatio, "guarantee-ratio", 0, "fail when tarn's count exactly once is not at least so many times as fast as at least once")
+	}
+	if c.restorers() != nil {
+		fs.Float64Var(&c.restoreRatio, "restore-ratio", 0, "fail when tarn's restore is not at least so many times as fast as goka's")
+	}
 }
 
 // quick makes small what was not asked for.

@@ -1,10 +1,11 @@
-// Command bench measures tarn beside goka: a stateful count and the restore of a table.
+// Command bench measures tarn, exactly-once and at-least-once, beside goka: a stateful count and the restore of a table.
 //
 //	go run ./bench                      # a million records, 5 runs of each, some minutes
 //	go run ./bench -quick               # small: is it still about as fast as it was?
 //	go run ./bench -out ./results       # also results.json, results.md and plot.png
 //	go run ./bench -brokers host:9092   # a Kafka of your own instead of the embedded broker
 //	go run ./bench rebuild              # only the restore, of 2 million records with a million keys
+//	go run ./bench guarantees           # only the count, exactly-once and at-least-once, on Apache Kafka
 //	go run ./bench memory               # what processor.MemoryBytes holds 64 partitions and three tables to
 //
 // The broker and every client run in processes of their own. docs/benchmarks.md describes the method.

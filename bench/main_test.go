@@ -44,9 +44,10 @@ func TestCompare(t *testing.T) {
 		require.Equal(t, 1, s.Runs, "the warm-up does not count")
 		done = append(done, s.Client+" "+s.Work)
 	}
-	require.Equal(t, []string{"floor fetch", "tarn count", "goka count", "tarn restore", "goka restore"}, done)
+	require.Equal(t, []string{"floor fetch", "tarn count", "tarn-at-least-once count", "goka count", "tarn restore", "goka restore"}, done)
 	markdown, err := os.ReadFile(filepath.Join(folder, "results.md"))
 	require.NoError(t, err)
+	require.Contains(t, out.String(), "exactly-once counts ")
 	require.Contains(t, string(markdown), figures.Table(r.Summaries, "goka", true))
 	require.FileExists(t, filepath.Join(folder, "plot.png"))
 	_, _, err = b.Config("bench-events")
@@ -94,11 +95,41 @@ func TestFlags(t *testing.T) {
 	}
 }
 
-func TestAtLeast(t *testing.T) {
-	all := []figures.Summary{{Work: "count", Client: "tarn", Rate: 29}, {Work: "count", Client: "goka", Rate: 10}}
-	require.NoError(t, atLeast(all, "count", 2.9))
-	require.EqualError(t, atLeast(all, "count", 3), "count: tarn is 2.90 times as fast as goka, asked for is 3.00")
-	require.NoError(t, atLeast(all, "count", 0))
+// Each guarantee is compared to what promises the same.
+func TestMissed(t *testing.T) {
+	all := []figures.Summary{{Work: "count", Client: "tarn", Rate: 24}, {Work: "count", Client: "tarn-at-least-once", Rate: 30}, {Work: "count", Client: "goka", Rate: 10}}
+	missed := func(c config) error { return (&bench{config: c}).missed(all) }
+	require.NoError(t, missed(config{}))
+	require.NoError(t, missed(config{countRatio: 3, guaranteeRatio: 0.8}))
+	require.EqualError(t, missed(config{countRatio: 3.1}), "count: tarn-at-least-once is 3.00 times as fast as goka, asked for is 3.10")
+	require.EqualError(t, missed(config{guaranteeRatio: 0.85}), "count: tarn is 0.80 times as fast as tarn-at-least-once, asked for is 0.85")
+}
+
+// The two guarantees alone are compared, each first in its turn.
+func TestGuarantees(t *testing.T) {
+	b, err := devbroker.Start()
+	require.NoError(t, err)
+	defer func() { require.NoError(t, b.Close()) }()
+	var out bytes.Buffer
+	args := []string{"guarantees", "-brokers", b.Addrs()[0], "-records", "3000", "-keys", "100", "-runs", "1", "-guarantee-ratio", "0.001"}
+	require.Zero(t, run(t.Context(), args, &out), out.String())
+	require.Contains(t, out.String(), "of tarn-at-least-once")
+	require.NotContains(t, out.String(), "count   goka")
+	require.NotContains(t, out.String(), "restore")
+	require.Equal(t, 1, run(t.Context(), append(args, "-guarantee-ratio", "1000"), &out), "it is asked for too much")
+	c, err := parse([]string{"guarantees"}, io.Discard)
+	require.NoError(t, err)
+	require.Equal(t, workload.Shape{Partitions: 4, Records: 1_000_000, Keys: 100_000, ValueBytes: 100, Seed: 1}, c.shape)
+	require.Equal(t, 3, c.runs)
+	require.Equal(t, 2, run(t.Context(), []string{"guarantees", "-count-ratio", "1"}, io.Discard), "there is no goka")
+}
+
+func TestTurned(t *testing.T) {
+	clients := []string{"a", "b", "c"}
+	require.Equal(t, []string{"c", "a", "b"}, turned(clients, -1), "the warm-up")
+	require.Equal(t, clients, turned(clients, 0))
+	require.Equal(t, []string{"b", "c", "a"}, turned(clients, 1))
+	require.Empty(t, turned(nil, 1))
 }
 
 func TestClientRefusesNonsense(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"image/color"
 	"os"
 	"slices"
+	"strings"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -33,7 +34,7 @@ func panels() []panel {
 }
 
 const (
-	panelWidth  = 4.4 * vg.Inch
+	panelWidth  = 5.2 * vg.Inch
 	panelHeight = 3 * vg.Inch
 	barWidth    = 0.45 * vg.Inch
 )
@@ -94,7 +95,7 @@ func (p panel) chart(all []Summary) (*plot.Plot, error) {
 		bar.XMin, bar.LineStyle.Width = float64(i), 0
 		bar.Color = shade(slices.Index(clients, s.Client))
 		c.Add(bar)
-		names, texts = append(names, s.Client+"\n"+s.Work), append(texts, fmt.Sprintf(p.format, p.value(s)))
+		names, texts = append(names, strings.Replace(s.Client, "-", "\n", 1)+"\n"+s.Work), append(texts, fmt.Sprintf(p.format, p.value(s)))
 		tops.add(i, p, s)
 	}
 	c.NominalX(names...)
@@ -151,6 +152,6 @@ func (s *spreads) ends() plotter.XYs {
 }
 
 func shade(i int) color.Color {
-	shades := []color.Color{color.Gray{Y: 160}, color.RGBA{R: 31, G: 119, B: 180, A: 255}, color.RGBA{R: 230, G: 126, B: 34, A: 255}}
+	shades := []color.Color{color.Gray{Y: 160}, color.RGBA{R: 31, G: 119, B: 180, A: 255}, color.RGBA{R: 134, G: 187, B: 216, A: 255}, color.RGBA{R: 230, G: 126, B: 34, A: 255}}
 	return shades[i%len(shades)]
 }

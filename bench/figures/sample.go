@@ -69,6 +69,16 @@ func Median(values []float64) float64 {
 	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
 }
 
+// Ratio is how many times as fast as the peer a client does a work; false where one of them has not done it.
+func Ratio(all []Summary, work, client, peer string) (ratio float64, ok bool) {
+	c, ok := Find(all, work, client)
+	p, peers := Find(all, work, peer)
+	if !ok || !peers {
+		return 0, false
+	}
+	return c.Rate / p.Rate, true
+}
+
 // Find gives the summary of a client's work.
 func Find(all []Summary, work, client string) (Summary, bool) {
 	i := slices.IndexFunc(all, func(s Summary) bool { return s.Work == work && s.Client == client })

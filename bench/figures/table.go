@@ -29,11 +29,11 @@ func Table(all []Summary, peer string, markdown bool) string {
 }
 
 func ratioText(all []Summary, s Summary, peer string) string {
-	p, ok := Find(all, s.Work, peer)
+	ratio, ok := Ratio(all, s.Work, s.Client, peer)
 	if !ok {
 		return ""
 	}
-	return fmt.Sprintf("%.2f", s.Rate/p.Rate)
+	return fmt.Sprintf("%.2f", ratio)
 }
 
 // thousands writes a rate in thousands a second.

@@ -12,9 +12,10 @@ import (
 
 // The clients, and the work they do.
 const (
-	Tarn = "tarn"
-	Goka = "goka"
-	Raw  = "floor" // fetches the records and throws them away
+	Tarn            = "tarn"
+	TarnAtLeastOnce = "tarn-at-least-once"
+	Goka            = "goka"
+	Raw             = "floor" // fetches the records and throws them away
 
 	Count   = "count"
 	Restore = "restore"
@@ -59,7 +60,7 @@ func TableOf(group string) string { return group + "-table" }
 // Run does the job.
 func Run(ctx context.Context, j Job) (Outcome, error) {
 	run, ok := map[string]func(context.Context, Job) (Outcome, error){
-		Tarn + Count: tarnCount, Tarn + Restore: tarnRestore,
+		Tarn + Count: tarnCount, TarnAtLeastOnce + Count: tarnCount, Tarn + Restore: tarnRestore,
 		Goka + Count: gokaCount, Goka + Restore: gokaRestore,
 		Raw + Fetch: rawFetch, Tarn + Crowd: tarnCrowd, Tarn + Again: tarnAgain,
 	}[j.Client+j.Work]

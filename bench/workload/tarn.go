@@ -13,11 +13,15 @@ import (
 )
 
 // TarnSettings says how tarn is set up.
-const TarnSettings = "defaults; keys hashed by FNV-1a, as goka does"
+const TarnSettings = "defaults, so exactly-once; tarn-at-least-once: processor.AtLeastOnce; keys hashed by FNV-1a, as goka does"
 
 func tarnOptions(j Job) []processor.Option {
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	return []processor.Option{processor.Brokers(j.Brokers...), processor.StateDir(j.Dir), processor.Logger(log)}
+	options := []processor.Option{processor.Brokers(j.Brokers...), processor.StateDir(j.Dir), processor.Logger(log)}
+	if j.Client == TarnAtLeastOnce {
+		options = append(options, processor.AtLeastOnce())
+	}
+	return options
 }
 
 // tarnCount ends when every effect and every offset is in Kafka.
