@@ -10,7 +10,6 @@ import (
 	"github.com/tarnstream/tarn/codec"
 	"github.com/tarnstream/tarn/observe"
 	"github.com/tarnstream/tarn/processor"
-	"github.com/tarnstream/tarn/topology"
 )
 
 // counter is a running processor that counts the records of "input" by key, in "count".
@@ -28,15 +27,7 @@ func startCounter(s *site, dir string, options ...processor.Option) *counter {
 // startCounting has each called with a record's key before it counts.
 func startCounting(s *site, dir string, each func(key string), options ...processor.Option) *counter {
 	s.Helper()
-	input, table := topology.NewStream(s.topic("input"), codec.String), topology.NewTable(s.topic("count"), codec.Int64)
-	group, err := topology.Define(s.topic("group"), topology.Persist(table), topology.Input(input, func(ctx *topology.Context, _ string) error {
-		each(ctx.Key())
-		n, _, err := table.Get(ctx)
-		if err != nil {
-			return err
-		}
-		return table.Set(ctx, n+1)
-	}))
+	group, table, err := s.counting(each)
 	require.NoError(s, err)
 	c := &counter{program: &program{site: s, seen: &seen{}, kind: "counter", done: make(chan error, 1)}}
 	p, err := processor.New(group, s.options(dir, c.seen, options)...)

@@ -21,6 +21,13 @@ var version = flag.String("kafka", realkafka.Newest, "the version of Apache Kafk
 var shared *realkafka.Cluster
 
 func TestMain(m *testing.M) {
+	if len(os.Args) > 4 && os.Args[1] == asMember {
+		if err := member(os.Args[2], os.Args[3], os.Args[4:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	flag.Parse()
 	goleak.VerifyTestMain(onKafka{m},
 		goleak.IgnoreTopFunction("github.com/syndtr/goleveldb/leveldb.(*DB).mpoolDrain"), // ends a second after its DB
