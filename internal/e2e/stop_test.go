@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tarnstream/tarn/internal/scope"
+	"github.com/tarnstream/tarn/policy"
 	"github.com/tarnstream/tarn/processor"
 )
 
@@ -163,7 +164,7 @@ func TestStop_OneOfTwoInOneProcess(t *testing.T) {
 func TestStop_StaysInTheGroup(t *testing.T) {
 	s, dir := newSite(t), t.TempDir()
 	s.create("input", partitions)
-	a := startCounter(s, dir, processor.StayOnStop())
+	a := startCounter(s, dir, processor.StateDir(dir, policy.StayOnStop()))
 	a.current()
 	l := s.load()
 	l.awaitMore(200)
@@ -171,7 +172,7 @@ func TestStop_StaysInTheGroup(t *testing.T) {
 	a.stop()
 	require.Equal(t, members, s.members(), "it is still there")
 	began := time.Now()
-	a = startCounter(s, dir, processor.StayOnStop())
+	a = startCounter(s, dir, processor.StateDir(dir, policy.StayOnStop()))
 	a.current()
 	t.Log("tasks back and current after", time.Since(began))
 	require.Less(t, time.Since(began), session)
