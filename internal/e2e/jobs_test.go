@@ -74,7 +74,7 @@ var jobs = map[string]job{
 	"view": {
 		rights: onTopic("table", read),
 		before: func(g *guarded) { g.tables(); g.put("table", "a", "there") },
-		do:     (*guarded).views,
+		do:     func(g *guarded) error { return g.views() },
 	},
 	"emitter": {
 		rights: onTopic("out", write, describeConfigs),
@@ -168,8 +168,8 @@ func (g *guarded) processUntil(topic string, options []processor.Option, edges .
 	})
 }
 
-func (g *guarded) views() error {
-	v, err := processor.NewView(topology.NewTable(g.topic("table"), codec.String), g.options()...)
+func (g *guarded) views(options ...processor.Option) error {
+	v, err := processor.NewView(topology.NewTable(g.topic("table"), codec.String), g.options(options...)...)
 	require.NoError(g, err)
 	return g.run(v.Run, func() bool {
 		value, ok, err := v.Get("a")
