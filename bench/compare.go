@@ -89,7 +89,7 @@ func (c config) with(ctx context.Context, out io.Writer, run func(*bench) error)
 
 // startBroker starts the broker of the command.
 func (b *bench) startBroker(ctx context.Context) (stop func() error, err error) {
-	if b.command != guaranteesCommand {
+	if !b.onKafka() {
 		dev, err := broker.Start(ctx, b.dir)
 		if err != nil {
 			return nil, err
@@ -167,18 +167,9 @@ func turned(clients []string, round int) []string {
 }
 
 // one runs one job, checks what it did and keeps its sample where it counts.
-func (b *bench) one(ctx context.Context, job workload.Job, counts bool) (err error) {
-	b.groups++
-	job.Brokers, job.Records, job.Group = b.brokers, int64(b.shape.Records), fmt.Sprintf("bench-%s-%d", job.Client, b.groups)
-	if job.Dir, err = os.MkdirTemp(b.dir, "state-"); err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(job.Dir)) }()
-	b.profiled(&job)
-	sample, outcome, err := measure(ctx, job)
-	if err == nil {
-		err = b.verify(ctx, job, outcome)
-	}
+func (b *bench) one(ctx context.Context, job workload.Job, counts bool) error {
+	job.Records, job.Group = int64(b.shape.Records), b.newGroup(job.Client)
+	sample, err := b.verified(ctx, job)
 	if err != nil {
 		return err
 	}
@@ -189,6 +180,26 @@ func (b *bench) one(ctx context.Context, job workload.Job, counts bool) (err err
 	fmt.Fprintf(b.log, "%-7s %-18s %8.0f records/s  %6.2f CPU s  %5d MiB%s\n", job.Work, job.Client,
 		float64(sample.Records)/sample.Seconds, sample.CPU, sample.Peak>>20, note)
 	return nil
+}
+
+func (b *bench) newGroup(client string) string {
+	b.groups++
+	return fmt.Sprintf("bench-%s-%d", client, b.groups)
+}
+
+// verified runs one job in an empty folder and checks what it did.
+func (b *bench) verified(ctx context.Context, job workload.Job) (s figures.Sample, err error) {
+	job.Brokers = b.brokers
+	if job.Dir, err = os.MkdirTemp(b.dir, "state-"); err != nil {
+		return s, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(job.Dir)) }()
+	b.profiled(&job)
+	s, outcome, err := measure(ctx, job)
+	if err == nil {
+		err = b.verify(ctx, job, outcome)
+	}
+	return s, err
 }
 
 // profiled names the profiles of a job, where they are asked for.
@@ -202,7 +213,7 @@ func (b *bench) profiled(job *workload.Job) {
 // record.
 func (b *bench) verify(ctx context.Context, job workload.Job, got workload.Outcome) error {
 	switch job.Work {
-	case workload.Count:
+	case workload.Count, workload.Pass:
 		return b.verifyCount(ctx, job)
 	case workload.Restore:
 		if got.Rows != b.restored.Rows || got.Sum != b.restored.Sum {

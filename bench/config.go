@@ -31,6 +31,9 @@ const (
 	guaranteesCommand = "guarantees"
 )
 
+// onKafka tells that the broker of the command is Apache Kafka: in the embedded one a transaction costs too little.
+func (c config) onKafka() bool { return c.command == guaranteesCommand || c.command == latencyCommand }
+
 // counters are the clients whose counts are compared, restorers those whose restores are.
 func (c config) counters() []string {
 	switch c.command {

@@ -6,6 +6,7 @@
 //	go run ./bench -brokers host:9092   # a Kafka of your own instead of the embedded broker
 //	go run ./bench rebuild              # only the restore, of 2 million records with a million keys
 //	go run ./bench guarantees           # only the count, exactly-once and at-least-once, on Apache Kafka
+//	go run ./bench latency              # from input to output at a steady rate, in both, on Apache Kafka
 //	go run ./bench memory               # what processor.MemoryBytes holds 64 partitions and three tables to
 //
 // The broker and every client run in processes of their own. docs/benchmarks.md describes the method.
@@ -36,6 +37,10 @@ func run(ctx context.Context, args []string, out io.Writer) int {
 	if len(args) > 0 && args[0] == memoryCommand {
 		c, err := parseMemory(args[1:], os.Stderr)
 		return measured(err, func() error { return pressure(ctx, c, out) })
+	}
+	if len(args) > 0 && args[0] == latencyCommand {
+		c, err := parseLatency(args[1:], os.Stderr)
+		return measured(err, func() error { return latency(ctx, c, out) })
 	}
 	c, err := parse(args, os.Stderr)
 	return measured(err, func() error { return compare(ctx, c, out) })

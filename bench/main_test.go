@@ -136,3 +136,18 @@ func TestClientRefusesNonsense(t *testing.T) {
 	require.Error(t, client(t.Context(), bytes.NewReader(nil), io.Discard))
 	require.Error(t, client(t.Context(), bytes.NewBufferString(`{"Client":"nobody"}`), io.Discard))
 }
+
+// Each guarantee's records are timed on their way through a group.
+func TestLatency(t *testing.T) {
+	b, err := devbroker.Start()
+	require.NoError(t, err)
+	defer func() { require.NoError(t, b.Close()) }()
+	var out bytes.Buffer
+	args := []string{"latency", "-brokers", b.Addrs()[0], "-rate", "500", "-time", "400ms", "-warmup", "200ms", "-keys", "100", "-runs", "1", "-commit-interval", "50ms"}
+	require.Zero(t, run(t.Context(), args, &out), out.String())
+	require.Regexp(t, `│ tarn +│ +200 │`, out.String(), "those after the warm-up")
+	require.Regexp(t, `│ tarn-at-least-once +│ +200 │`, out.String())
+	for _, wrong := range [][]string{{"-rate", "0"}, {"-time", "0s"}, {"-warmup", "-1s"}, {"-commit-interval", "0s"}, {"-keys", "0"}, {"-runs", "0"}} {
+		require.Equal(t, 2, run(t.Context(), append([]string{"latency"}, wrong...), io.Discard), wrong)
+	}
+}

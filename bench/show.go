@@ -41,7 +41,7 @@ func (b *bench) surroundings() surroundings {
 		s.Settings[workload.Goka] = workload.GokaSettings
 	}
 	switch {
-	case b.own && b.command == guaranteesCommand:
+	case b.own && b.onKafka():
 		s.Broker = "Apache Kafka " + realkafka.Newest + ", one, on this machine, its files in the temporary folder, replication 1"
 	case b.own:
 		s.Broker = "tarn dev, in memory, in a process of its own"

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -74,4 +75,17 @@ func TestPlot(t *testing.T) {
 	require.Greater(t, picture.Bounds().Dx(), picture.Bounds().Dy())
 	require.Error(t, figures.Plot(figures.Summarize(samples()), filepath.Join(path, "no-folder.png")))
 	require.Error(t, figures.Plot(nil, path))
+}
+
+func TestDelay(t *testing.T) {
+	var took []time.Duration
+	for i := 200; i > 0; i-- {
+		took = append(took, time.Duration(i)*time.Millisecond)
+	}
+	d := figures.DelayOf("tarn", took)
+	require.Equal(t, figures.Delay{Client: "tarn", Records: 200, P50: 100 * time.Millisecond, P99: 198 * time.Millisecond, Max: 200 * time.Millisecond}, d)
+	require.Contains(t, figures.DelayTable([]figures.Delay{d}, 50*time.Millisecond), "│ tarn   │     200 │  100.0 │  198.0 │  200.0 │            2.00 │            3.96 │")
+	one := figures.DelayOf("tarn", took[:1])
+	require.Equal(t, 200*time.Millisecond, one.P50)
+	require.Equal(t, 200*time.Millisecond, one.Max)
 }

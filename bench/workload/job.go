@@ -18,6 +18,7 @@ const (
 	Raw             = "floor" // fetches the records and throws them away
 
 	Count   = "count"
+	Pass    = "pass" // counts each record, and hands it on
 	Restore = "restore"
 	Fetch   = "fetch"
 	Crowd   = "crowd" // three tables, behind a connection that is slow to write
@@ -37,6 +38,8 @@ type Job struct {
 	// Memory is tarn's option, 0 the default; WriteRate bounds what a client may write, in bytes a second, 0 for no bound.
 	Memory    int64
 	WriteRate int
+	// CommitInterval is tarn's option, 0 the default.
+	CommitInterval time.Duration
 	// Profile is the beginning of the paths of a processor and a heap profile, "" for none.
 	Profile string
 }
@@ -57,10 +60,14 @@ type Outcome struct {
 // TableOf is the table of a group, in goka's way.
 func TableOf(group string) string { return group + "-table" }
 
+// OutputOf is where a group hands records on to.
+func OutputOf(group string) string { return group + "-out" }
+
 // Run does the job.
 func Run(ctx context.Context, j Job) (Outcome, error) {
 	run, ok := map[string]func(context.Context, Job) (Outcome, error){
 		Tarn + Count: tarnCount, TarnAtLeastOnce + Count: tarnCount, Tarn + Restore: tarnRestore,
+		Tarn + Pass: tarnPass, TarnAtLeastOnce + Pass: tarnPass,
 		Goka + Count: gokaCount, Goka + Restore: gokaRestore,
 		Raw + Fetch: rawFetch, Tarn + Crowd: tarnCrowd, Tarn + Again: tarnAgain,
 	}[j.Client+j.Work]

@@ -8,6 +8,7 @@ import (
 
 	"github.com/tarnstream/tarn/internal/kafka"
 	"github.com/tarnstream/tarn/internal/task"
+	"github.com/tarnstream/tarn/state"
 )
 
 // reading is a reader at work.
@@ -40,43 +41,46 @@ func rawFetch(ctx context.Context, j Job) (out Outcome, err error) {
 	}
 	reader := startReader(ctx, client)
 	defer reader.stop()
-	wake := make(chan struct{}, 1)
-	var cursors []*kafka.Cursor
 	began := time.Now()
-	for p := range topics[j.Topic].Partitions {
-		c := reader.Open(j.Topic, int32(p), wake)
-		c.SeekTo(0)
-		cursors = append(cursors, c)
-	}
+	cursors, wake := reader.openAll(j.Topic, len(topics[j.Topic].Partitions))
 	for left := j.Records; left > 0; {
 		select {
 		case <-wake:
 		case <-ctx.Done():
 			return out, context.Cause(ctx)
 		}
-		n, err := drain(cursors)
-		if err != nil {
+		if err := drain(cursors, func(got []state.Record) { left -= int64(len(got)) }); err != nil {
 			return out, err
 		}
-		left -= n
 	}
 	out.Seconds, out.Peak = time.Since(began).Seconds(), PeakMemory()
 	return out, nil
 }
 
-// drain takes what is there and counts it.
-func drain(cursors []*kafka.Cursor) (records int64, err error) {
+// openAll reads a topic's partitions from their beginnings. wake tells that there is something to drain.
+func (r reading) openAll(topic string, partitions int) (cursors []*kafka.Cursor, wake <-chan struct{}) {
+	woken := make(chan struct{}, 1)
+	for p := range partitions {
+		c := r.Open(topic, int32(p), woken)
+		c.SeekTo(0)
+		cursors = append(cursors, c)
+	}
+	return cursors, woken
+}
+
+// drain takes what is there.
+func drain(cursors []*kafka.Cursor, take func([]state.Record)) error {
 	for _, c := range cursors {
 		for {
 			got, ok, err := c.Poll()
 			if err != nil {
-				return records, err
+				return err
 			}
 			if !ok {
 				break
 			}
-			records += int64(len(got.Records))
+			take(got.Records)
 		}
 	}
-	return records, nil
+	return nil
 }

@@ -21,26 +21,57 @@ func tarnOptions(j Job) []processor.Option {
 	if j.Client == TarnAtLeastOnce {
 		options = append(options, processor.AtLeastOnce())
 	}
+	if j.CommitInterval > 0 {
+		options = append(options, processor.CommitInterval(j.CommitInterval))
+	}
 	return options
 }
 
-// tarnCount ends when every effect and every offset is in Kafka.
 func tarnCount(ctx context.Context, j Job) (out Outcome, err error) {
 	events := topology.NewStream(j.Topic, codec.Bytes, topology.FNV1a())
 	counts := topology.NewTable(TableOf(j.Group), codec.Int64, topology.FNV1a())
 	c := newClock(j.Records)
 	group, err := topology.Define(j.Group, topology.Persist(counts),
 		topology.Input(events, func(ctx *topology.Context, _ []byte) error {
-			n, _, err := counts.Get(ctx)
-			if err == nil {
-				err = counts.Set(ctx, n+1)
-			}
-			c.tick()
-			return err
+			defer c.tick()
+			return countOne(ctx, counts)
 		}))
 	if err != nil {
 		return out, err
 	}
+	return tarnHandle(ctx, j, group, c)
+}
+
+func countOne(ctx *topology.Context, counts *topology.Table[int64]) error {
+	n, _, err := counts.Get(ctx)
+	if err != nil {
+		return err
+	}
+	return counts.Set(ctx, n+1)
+}
+
+// tarnPass counts each record as tarnCount does, and hands it on.
+func tarnPass(ctx context.Context, j Job) (out Outcome, err error) {
+	events := topology.NewStream(j.Topic, codec.Bytes, topology.FNV1a())
+	passed := topology.NewStream(OutputOf(j.Group), codec.Bytes, topology.FNV1a())
+	counts := topology.NewTable(TableOf(j.Group), codec.Int64, topology.FNV1a())
+	c := newClock(j.Records)
+	group, err := topology.Define(j.Group, topology.Persist(counts), topology.Output(passed),
+		topology.Input(events, func(ctx *topology.Context, v []byte) error {
+			defer c.tick()
+			if err := countOne(ctx, counts); err != nil {
+				return err
+			}
+			return passed.Emit(ctx, ctx.Key(), v)
+		}))
+	if err != nil {
+		return out, err
+	}
+	return tarnHandle(ctx, j, group, c)
+}
+
+// tarnHandle ends when every effect and every offset is in Kafka.
+func tarnHandle(ctx context.Context, j Job, group *topology.Group, c *clock) (out Outcome, err error) {
 	p, err := processor.New(group, tarnOptions(j)...)
 	if err != nil {
 		return out, err
