@@ -18,7 +18,7 @@ type config struct {
 	own     bool // the broker is run by us: none was given
 	out     string
 	profile string
-	command string
+	command string // "" compares everything
 	// countRatio and restoreRatio are the least that tarn must reach of goka's speed, guaranteeRatio what exactly-once must
 	// reach of at-least-once; 0 asks for nothing.
 	countRatio, restoreRatio, guaranteeRatio float64
