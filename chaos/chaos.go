@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -34,7 +35,6 @@ type run struct {
 
 	mu   sync.Mutex
 	took map[string][]time.Duration // from each fault to the group's progress
-	kill map[string]bool
 }
 
 // chaos is the whole of it.
@@ -64,7 +64,7 @@ func chaos(ctx context.Context, c config, out io.Writer) (err error) {
 	sarama.Logger = slog.NewLogLogger(log.Handler(), slog.LevelDebug)
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
-	r := &run{config: c, out: out, log: log, took: map[string][]time.Duration{}, kill: map[string]bool{}}
+	r := &run{config: c, out: out, log: log, took: map[string][]time.Duration{}}
 	defer func() { err = errors.Join(err, r.end()) }()
 	if r.site, err = newSite(ctx, c); err != nil {
 		return err
@@ -114,11 +114,11 @@ func (r *run) all(ctx context.Context, fail func(error)) error {
 			return err
 		}
 	}
-	if err := r.underLoad(ctx); err != nil {
-		return err
+	if err := r.underLoad(ctx, slices.Sorted(maps.Keys(keys))); err != nil {
+		return errors.Join(err, r.ledger.soFar())
 	}
 	if err := r.settle(ctx); err != nil {
-		return err
+		return errors.Join(err, r.ledger.soFar())
 	}
 	if err := r.site.finish(r.partitions); err != nil {
 		return err
@@ -145,12 +145,8 @@ func (r *run) spread() (map[string]int32, error) {
 }
 
 // underLoad feeds while the scripts play.
-func (r *run) underLoad(whole context.Context) error {
-	names := make([]string, 0, len(r.ledger.keys))
-	for n := range r.keys {
-		names = append(names, fmt.Sprintf("key-%d", n))
-	}
-	f := &feed{site: r.site, ledger: r.ledger, rate: r.rate, keys: names, rand: rand.New(rand.NewPCG(r.seed, 0))}
+func (r *run) underLoad(whole context.Context, keys []string) error {
+	f := &feed{site: r.site, ledger: r.ledger, rate: r.rate, keys: keys, rand: rand.New(rand.NewPCG(r.seed, 0))}
 	feeding, stop := context.WithCancel(whole)
 	defer stop()
 	var fed context.CancelFunc
@@ -247,7 +243,6 @@ func (r *run) tell(f fault, took time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.took[f.name] = append(r.took[f.name], took)
-	r.kill[f.name] = f.kill
 	fmt.Fprintf(r.out, "%7.1fs  %s: progress after %.1f s\n", time.Since(r.began).Seconds(), f.name, took.Seconds())
 }
 

@@ -58,4 +58,17 @@ const (
 	atLeastOnce guarantee = "at-least-once"
 )
 
-func (g guarantee) options() []processor.Option { return nil }
+// breach is a way in which a group breaks its promise, "" for none.
+type breach string
+
+const (
+	lateOutputs  breach = "outputs" // sent after the commit
+	looseOffsets breach = "offsets" // committed outside of the transaction
+)
+
+func (g guarantee) options(broken breach) []processor.Option {
+	if g == atLeastOnce || broken == looseOffsets {
+		return []processor.Option{processor.AtLeastOnce()}
+	}
+	return nil // the default
+}

@@ -24,14 +24,18 @@ func runProgram(t *testing.T, args ...string) (status int, out string) {
 }
 
 func TestChaos(t *testing.T) {
-	status, out := runProgram(t, "-for", "20s")
-	require.Zero(t, status)
-	require.Contains(t, out, "chaos: ok")
+	for _, g := range []guarantee{exactlyOnce, atLeastOnce} {
+		t.Run(string(g), func(t *testing.T) {
+			status, out := runProgram(t, "-for", "20s", "-guarantee", string(g))
+			require.Zero(t, status)
+			require.Contains(t, out, "chaos: ok")
+		})
+	}
 }
 
 // A group that commits offsets before its outputs are in Kafka does not pass: kills lose them.
 func TestChaos_BrokenGroupIsFound(t *testing.T) {
-	status, out := runProgram(t, "-for", "20s", "-broken", "-seed", "76") // it begins with two kills of processes
+	status, out := runProgram(t, "-for", "20s", "-broken", "outputs", "-seed", "76") // it begins with two kills of processes
 	require.Equal(t, statusBad, status)
 	require.Regexp(t, `FAILED: [1-9]\d* lost`, out)
 }

@@ -112,6 +112,7 @@ func (l *ledger) output(key string, s step) {
 	case s.Number == next:
 		a.told = append(a.told, 0)
 	case a.told[s.Number] > 0 && l.exactly:
+		l.found.double++
 		l.found.add("key %s: number %d comes twice, the second time behind number %d", key, s.Number, next-1)
 	case a.told[s.Number] == 0:
 		l.found.wrong++
@@ -141,13 +142,16 @@ func (l *ledger) row(key string, offset int64, row tally) {
 func (l *ledger) needed(partition int32) int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	oldest := int64(-1)
+	var places []int64
 	for _, a := range l.keys {
-		if a.partition == partition && (oldest < 0 || a.rowAt < oldest) {
-			oldest = a.rowAt
+		if a.partition == partition {
+			places = append(places, a.rowAt)
 		}
 	}
-	return max(0, oldest)
+	if len(places) == 0 {
+		return 0
+	}
+	return max(0, slices.Min(places))
 }
 
 // end is the offset behind the newest record of a partition of the table's topic.
@@ -161,6 +165,13 @@ func (l *ledger) end(partition int32) int64 {
 		}
 	}
 	return end
+}
+
+// soFar is what is wrong already, nil for nothing: that something is lost shows at the end only.
+func (l *ledger) soFar() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.found.err()
 }
 
 // close compares what there is at the end.
@@ -198,9 +209,7 @@ func (l *ledger) settle(key string, a *account, n int64) {
 	case times == 0:
 		f.lost++
 		f.add("key %s: number %d is lost", key, n)
-	case times > 1 && l.exactly:
-		f.double += int64(times - 1)
-	case times > 1:
+	case times > 1 && !l.exactly:
 		f.again += int64(times - 1)
 	}
 }

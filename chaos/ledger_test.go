@@ -53,6 +53,12 @@ func TestLedger_FindsWhatIsWrong(t *testing.T) {
 	}
 }
 
+// What is found before the end is told when a run cannot go on.
+func TestLedger_SoFar(t *testing.T) {
+	require.NoError(t, told(true, 3, counted(0, 1)).soFar())
+	require.ErrorContains(t, told(true, 3, counted(0, 1), counted(0, 1)).soFar(), "0 lost, 1 double")
+}
+
 func TestLedger_ComparesTheTable(t *testing.T) {
 	for name, c := range map[string]struct {
 		exactly, wrong bool

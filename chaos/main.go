@@ -33,7 +33,7 @@ type config struct {
 	rate       int // inputs a second
 	kafka      string
 	dir        string
-	broken     bool
+	broken     breach
 }
 
 // The statuses that the program ends with.
@@ -71,18 +71,18 @@ func parse(args []string) (config, error) {
 	fs.Uint64Var(&c.seed, "seed", 0, "of the scripts; 0 draws one")
 	fs.IntVar(&c.processes, "processes", 3, "of the group")
 	fs.IntVar(&c.brokers, "brokers", 3, "of the cluster: 1, which nothing happens to, or 3")
-	fs.Func("guarantee", "what the group promises: at-least-once", c.setGuarantee)
+	fs.Func("guarantee", "what the group promises: exactly-once or at-least-once", c.setGuarantee)
 	fs.IntVar(&c.partitions, "partitions", 6, "of each topic")
 	fs.IntVar(&c.keys, "keys", 200, "different keys")
 	fs.IntVar(&c.rate, "rate", 300, "inputs a second")
 	fs.StringVar(&c.kafka, "kafka", realkafka.Newest, "the `version` of Apache Kafka")
 	fs.StringVar(&c.dir, "dir", "", "`folder` for brokers, tables and logs, which stay; without it a temporary one, which stays after a failure")
-	fs.BoolVar(&c.broken, "broken", false, "let the group commit offsets before its outputs are in Kafka, to see that this is found")
+	fs.Func("broken", "break the group, to see that it is found: outputs are sent after the commit of their inputs, or offsets are committed outside of the transaction", c.setBroken)
 	if err := fs.Parse(args); err != nil {
 		return c, err
 	}
 	if c.guarantee == "" {
-		c.guarantee = atLeastOnce
+		c.guarantee = exactlyOnce
 	}
 	if c.seed == 0 {
 		c.seed = rand.Uint64()
@@ -91,6 +91,8 @@ func parse(args []string) (config, error) {
 	switch {
 	case bad || c.keys < 1:
 		return c, errors.New("chaos: flags only, and positive ones")
+	case c.broken == looseOffsets && c.guarantee == atLeastOnce:
+		return c, errors.New("chaos: -broken offsets is what at-least-once is")
 	case c.brokers != 1 && c.brokers != 3:
 		return c, errors.New("chaos: 1 or 3 brokers")
 	}
@@ -99,8 +101,16 @@ func parse(args []string) (config, error) {
 
 func (c *config) setGuarantee(name string) error {
 	c.guarantee = guarantee(name)
-	if c.guarantee != atLeastOnce {
-		return fmt.Errorf("only %s is built", atLeastOnce)
+	if c.guarantee != exactlyOnce && c.guarantee != atLeastOnce {
+		return fmt.Errorf("neither %s nor %s", exactlyOnce, atLeastOnce)
+	}
+	return nil
+}
+
+func (c *config) setBroken(name string) error {
+	c.broken = breach(name)
+	if c.broken != lateOutputs && c.broken != looseOffsets {
+		return fmt.Errorf("neither %s nor %s", lateOutputs, looseOffsets)
 	}
 	return nil
 }

@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 }
 
 func TestUsage(t *testing.T) {
-	for _, args := range [][]string{{"-for", "0s"}, {"-keys", "-1"}, {"-brokers", "2"}, {"-guarantee", "at-most-once"}, {"more"}, {"-what"}} {
+	for _, args := range [][]string{{"-for", "0s"}, {"-keys", "-1"}, {"-brokers", "2"}, {"-guarantee", "at-most-once"}, {"-broken", "all"}, {"-broken", "offsets", "-guarantee", "at-least-once"}, {"more"}, {"-what"}} {
 		require.Equal(t, statusUsage, program(t.Context(), args, new(bytes.Buffer)), "%q", args)
 	}
 	require.Zero(t, program(t.Context(), []string{"-h"}, new(bytes.Buffer)))

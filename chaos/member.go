@@ -41,11 +41,11 @@ type role struct {
 	dir       string
 	full      string // while there is a file of that name the disk is full
 	guarantee guarantee
-	broken    bool
+	broken    breach
 }
 
 func (r role) args() []string {
-	return []string{memberCommand, "-brokers", r.brokers, "-dir", r.dir, "-full", r.full, "-guarantee", string(r.guarantee), fmt.Sprintf("-broken=%v", r.broken)}
+	return []string{memberCommand, "-brokers", r.brokers, "-dir", r.dir, "-full", r.full, "-guarantee", string(r.guarantee), "-broken", string(r.broken)}
 }
 
 func parseRole(args []string) (role, error) {
@@ -55,7 +55,7 @@ func parseRole(args []string) (role, error) {
 	fs.StringVar(&r.dir, "dir", "", "")
 	fs.StringVar(&r.full, "full", "", "")
 	fs.StringVar((*string)(&r.guarantee), "guarantee", "", "")
-	fs.BoolVar(&r.broken, "broken", false, "")
+	fs.StringVar((*string)(&r.broken), "broken", "", "")
 	return r, fs.Parse(args)
 }
 
@@ -80,7 +80,7 @@ func member(ctx context.Context, args []string) (status int) {
 
 func (r role) run(ctx context.Context, log *slog.Logger) (err error) {
 	tell := within
-	if r.broken {
+	if r.broken == lateOutputs {
 		late, err := newLate(strings.Split(r.brokers, ","))
 		if err != nil {
 			return err
@@ -108,7 +108,7 @@ func (r role) run(ctx context.Context, log *slog.Logger) (err error) {
 }
 
 func (r role) options(log *slog.Logger) []processor.Option {
-	return append(r.guarantee.options(), processor.Brokers(strings.Split(r.brokers, ",")...), processor.Logger(log),
+	return append(r.guarantee.options(r.broken), processor.Brokers(strings.Split(r.brokers, ",")...), processor.Logger(log),
 		processor.StateDir(r.dir, func(s *scope.StatePolicy) { s.Disk = &ldb.FailFS{FS: ldb.OS(), Before: r.write} }),
 		processor.SessionTimeout(session), processor.FlushInterval(time.Second), processor.StartTimeout(patience), processor.StopTimeout(patience/4))
 }
