@@ -302,7 +302,7 @@ type least struct {
 
 // needed are those of each client.
 var needed = []least{{1, "Fetch", 12}, {2, "ListOffsets", 5}, {3, "Metadata", 10}, {8, "OffsetCommit", 7}, {9, "OffsetFetch", 7}, {11, "JoinGroup", 5},
-	{12, "Heartbeat", 3}, {13, "LeaveGroup", 3}, {14, "SyncGroup", 3}, {28, "TxnOffsetCommit", 3}}
+	{12, "Heartbeat", 3}, {13, "LeaveGroup", 3}, {14, "SyncGroup", 3}}
 
 func (c *Client) checkVersions(addr string, b *sarama.Broker) error {
 	c.mu.Lock()
@@ -330,7 +330,8 @@ func (c *Client) checkVersions(addr string, b *sarama.Broker) error {
 
 // neededForTransactions are those of a producer of transactions, beside the others. Some brokers that are not Apache Kafka
 // do without them.
-var neededForTransactions = []least{{22, "InitProducerID", 4}, {24, "AddPartitionsToTxn", 2}, {25, "AddOffsetsToTxn", 2}, {26, "EndTxn", 2}}
+var neededForTransactions = []least{{22, "InitProducerID", 4}, {24, "AddPartitionsToTxn", 2}, {25, "AddOffsetsToTxn", 2}, {26, "EndTxn", 2},
+	{28, "TxnOffsetCommit", 3}}
 
 // checkTransactions tells, by a *VersionError, that a broker does not have transactions.
 func (c *Client) checkTransactions(b *sarama.Broker) error {
