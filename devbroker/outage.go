@@ -3,6 +3,7 @@ package devbroker
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 )
 
 // Stop takes all nodes away: their connections break and new ones are refused, as after a crash. The data stays, on disk
@@ -74,6 +75,10 @@ func (b *Broker) Reload(between func(dir string) error) error {
 	if b.cfg.dir == "" {
 		return fmt.Errorf("devbroker: reload: %w", ErrNoDir)
 	}
+	led, err := b.leaders()
+	if err != nil {
+		return err
+	}
 	b.Stop()
 	b.mu.Lock()
 	if b.closed {
@@ -93,5 +98,39 @@ func (b *Broker) Reload(between func(dir string) error) error {
 	if err := b.boot(); err != nil {
 		return err
 	}
+	if err := b.keepEpochs(led); err != nil {
+		return err
+	}
 	return b.Resume()
+}
+
+// leaders gives the bounds of all partitions that have a log.
+func (b *Broker) leaders() (map[place]Bounds, error) {
+	logs, err := filepath.Glob(filepath.Join(b.cfg.dir, "partitions", "*"))
+	led := map[place]Bounds{}
+	for _, log := range logs {
+		if p, ok := placeOf(filepath.Base(log)); ok {
+			if bounds, err := b.Bounds(p.topic, p.partition); err == nil {
+				led[p] = bounds
+			}
+		}
+	}
+	return led, err
+}
+
+// keepEpochs raises epochs to what they were: the cluster has forgotten those of which no batch is left, and would have leaders
+// that follow each other under one epoch.
+func (b *Broker) keepEpochs(led map[place]Bounds) error {
+	for p, before := range led {
+		for {
+			now, err := b.Bounds(p.topic, p.partition)
+			if err != nil || now.Epoch >= before.Epoch {
+				break // a partition that is gone has none
+			}
+			if err := b.MoveLeader(p.topic, p.partition, before.Leader); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

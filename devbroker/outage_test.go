@@ -239,3 +239,20 @@ func TestCloseTellsThatItCouldNotSave(t *testing.T) {
 	require.NoError(t, os.WriteFile(dir, nil, 0o600))
 	require.ErrorContains(t, b.Close(), "persist to disk")
 }
+
+// A log that lost all of it keeps the epoch of its new leader, whatever is reloaded later, so that its next records are another
+// history to who has read the old ones.
+func TestR05_EpochOfAnEmptiedLogOutlivesReloads(t *testing.T) {
+	b := start(t, Dir(t.TempDir()))
+	topic(t, b, "t", 1)
+	require.NoError(t, b.Produce("t", 0, rec("k", "1")...))
+	_, err := b.Truncate("t", 0, 0)
+	require.NoError(t, err)
+	before, err := b.Bounds("t", 0)
+	require.NoError(t, err)
+	require.Positive(t, before.Epoch)
+	require.NoError(t, b.Reload(nil))
+	after, err := b.Bounds("t", 0)
+	require.NoError(t, err)
+	require.Equal(t, before, after)
+}
