@@ -47,7 +47,13 @@ func (l *logged) has(all ...string) bool {
 // A table's topic asks for three replicas in sync and one broker is down: its effects wait, the log says why, Stats says
 // since when (at least once: a transaction may wait in another of its requests). They also wait while two are down. When all are back everything has counted once.
 func TestTooFewReplicasInSync(t *testing.T) {
-	t.Parallel()
+	t.Run("exactly once", func(t *testing.T) { tooFewReplicas(t, "a transaction waits for its coordinator") })
+	t.Run("at least once", func(t *testing.T) {
+		tooFewReplicas(t, "fewer in-sync replicas than required", processor.AtLeastOnce())
+	})
+}
+
+func tooFewReplicas(t *testing.T, says string, options ...processor.Option) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	cluster, err := realkafka.Start(ctx, realkafka.Options{Version: *version, Brokers: 3})
@@ -56,14 +62,14 @@ func TestTooFewReplicasInSync(t *testing.T) {
 	s, said := siteOn(t, cluster), &logged{}
 	s.create("input", 1)
 	s.create("count", 1, compacted, map[string]string{"min.insync.replicas": "3"})
-	c := startCounter(s, t.TempDir(), processor.AtLeastOnce(), processor.Logger(slog.New(slog.NewTextHandler(said, nil))))
+	c := startCounter(s, t.TempDir(), append(options, processor.Logger(slog.New(slog.NewTextHandler(said, nil))))...)
 	s.put("input", "a", "x")
 	c.await(map[string]int64{"a": 1})
 
 	require.NoError(t, cluster.Broker(2).Stop(ctx))
 	s.put("input", "a", "x", "b", "x")
 	s.eventually("the log says what is waited for", func() bool {
-		return said.has("level=WARN", "records are not taken", "topic="+s.topic("count"), "fewer in-sync replicas than required")
+		return said.has("level=WARN", says)
 	})
 	stats := c.stats()
 	require.NoError(t, stats.Err)

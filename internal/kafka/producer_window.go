@@ -281,7 +281,7 @@ func (r *run) later(l *lane, cause error, now time.Time) {
 		"since", l.since, "cause", cause)
 }
 
-// complainAfter is how long records may go untaken without a warning: a leader that moves takes less.
+// complainAfter is how long records may go untaken, or a transaction unanswered, without a warning: a leader that moves takes less.
 const complainAfter = 5 * time.Second
 
 func grow(d time.Duration) time.Duration { return min(max(2*d, 20*time.Millisecond), time.Second) }

@@ -178,11 +178,17 @@ func (p *Producer) ask(ctx context.Context, fn func(*sarama.Broker) error) error
 	return p.client.askAgain(ctx, ofTransaction(p.conf.TransactionalID), use{ForCommit, p}, fn)
 }
 
-// askAgain has fn done by a coordinator, again while treatTxn says so.
+// askAgain has fn done by a coordinator, again while treatTxn says so. What takes long is told: a coordinator that is away, or one
+// that cannot write the markers of the last transaction because a partition has no leader or too few replicas.
 func (c *Client) askAgain(ctx context.Context, of coordKey, u use, fn func(*sarama.Broker) error) error {
 	var gone absence
+	began, said := time.Now(), time.Time{}
 	return retry(ctx, func() error {
 		err := of.in(c.onCoordinator(ctx, of, u, fn))
+		if now := time.Now(); err != nil && now.Sub(began) >= complainAfter && now.Sub(said) >= complainEvery {
+			said = now
+			c.log.Warn("a transaction waits for its coordinator, which is asked again", "coordinator of", of.id, "since", began, "cause", err)
+		}
 		if moved(err) {
 			c.forgetCoordinator(of)
 		}
