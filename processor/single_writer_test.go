@@ -3,6 +3,8 @@ package processor_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -143,11 +145,47 @@ func TestR45_TheOwnerWins(t *testing.T) {
 				after := tableEnd(k)
 				k.Advance(2 * time.Minute)
 				require.Equal(k.T, after, tableEnd(k), "nobody writes any more, the zombie neither")
+				requireEqual(k, verify(k, b.Processor)) // the digest is known from now on
+				click(k, g, "counted", "gone")
+				rows["counted"], rows["gone"] = rows["counted"]+1, 1
+				k.Advance(10 * time.Second) // flushed over what was written behind the zombie
 				requireEqual(k, verify(k, b.Processor))
 				requireRestored(k, g, b, rows)
 			})
 		})
 	}
+}
+
+// The zombie's late commit finds the records of its successor, of keys that it knows as well: it is refused the proof, and writes nothing
+// over them.
+func TestR45_TheZombieWritesNothing(t *testing.T) {
+	streamtest.Run(t, func(k *streamtest.Kit) {
+		k.Topic("clicks", 1)
+		g, keys := basket(k.T), users(3)
+		var seen strangers
+		a := k.StartAs("a", g, processor.AtLeastOnce(), seen.option())
+		click(k, g, keys...)
+		from, to := filepath.Join(k.Dir, "a", "groups", "clicker"), filepath.Join(k.Dir, "b", "groups", "clicker")
+		require.NoError(k.T, os.MkdirAll(to, 0o755))
+		require.NoError(k.T, os.Link(filepath.Join(from, "INSTANCE"), filepath.Join(to, "INSTANCE"))) // a cloned machine
+		beat := k.Broker.Hold(devbroker.Heartbeat, "clicker")
+		<-beat.Arrived()
+		late := k.Broker.Hold(devbroker.Produce, counts.Name())
+		k.Send("clicks", keys[0], "x")
+		<-late.Arrived()
+		b := k.StartAs("b", g, processor.AtLeastOnce())
+		click(k, g, keys...)
+		end := tableEnd(k)
+		late.Release()
+		k.Advance(time.Second)
+		require.Equal(k.T, end+1, tableEnd(k), "its late record, and no other")
+		beat.Release()
+		require.ErrorAs(k.T, a.Wait(), new(*processor.FencedError))
+		require.Equal(k.T, end+1, tableEnd(k), "its late record, and no other")
+		require.Empty(k.T, seen.keys())
+		k.Advance(tendInterval)
+		require.Equal(k.T, map[string]int64{keys[0]: 3, keys[1]: 2, keys[2]: 2}, requireFold(k, b, keys...))
+	})
 }
 
 // The one who wakes was the owner's successor's successor before: zombies of several generations, one after the other and both at
