@@ -77,6 +77,8 @@ func TestErrors(t *testing.T) {
 		require.ErrorIs(t, err, want)
 		require.NotErrorIs(t, err, ErrClosed)
 	}
+	require.EqualError(t, codeError(sarama.ErrProducerFenced, "EndTxn", "", -1),
+		"kafka: EndTxn: code 90: a newer producer has the transactional id, or the coordinator has ended what was open")
 	unknown := codeError(120, "EndTxn", "", -1)
 	require.ErrorContains(t, unknown, "kafka: EndTxn: code 120:")
 	require.False(t, retriable(unknown), "a code without a constant is an error with its number")

@@ -50,11 +50,19 @@ func (e *Error) Error() string {
 	if right := e.right(); right != nil {
 		fmt.Fprintf(&b, ": %s", right.advice())
 	}
-	fmt.Fprintf(&b, ": code %d: %s", e.Code, strings.TrimPrefix(sarama.KError(e.Code).Error(), "kafka server: "))
+	fmt.Fprintf(&b, ": code %d: %s", e.Code, e.words())
 	if e.Detail != "" {
 		fmt.Fprintf(&b, " (%s)", e.Detail)
 	}
 	return b.String()
+}
+
+// words are what the code means, by sarama, which has none for PRODUCER_FENCED.
+func (e *Error) words() string {
+	if code := sarama.KError(e.Code); code != sarama.ErrProducerFenced {
+		return strings.TrimPrefix(code.Error(), "kafka server: ")
+	}
+	return "a newer producer has the transactional id, or the coordinator has ended what was open"
 }
 
 // Is makes the membership codes match their sentinels.

@@ -60,7 +60,7 @@ func (e *TransactionError) Is(target error) bool { return e.Unknown && target ==
 // Recover gets the producer an epoch of its transactional id, and has the coordinator abort what an earlier epoch left
 // open; it returns when that is done. Afresh, it takes the id from whoever has it now. Not afresh, it does so only while
 // nobody else has taken it, and is ErrProducerFenced otherwise: two processes that each take the id whenever they have lost
-// it would go on fencing each other.
+// it would go on fencing each other. Kafka before 4 answers so as well where it was this call that has ended an open transaction.
 //
 // Retriable trouble is tried again until ctx ends. A broker without transactions is a *VersionError at once.
 func (p *Producer) Recover(ctx context.Context, afresh bool) error {
@@ -118,6 +118,9 @@ func (p *Producer) Transact(ctx context.Context, t Txn) error {
 	if !p.seqs.known() {
 		return ErrNotRecovered
 	}
+	if t.empty() { // Kafka refuses to end what has not begun
+		return nil
+	}
 	steps := []struct {
 		request string
 		do      func(context.Context, Txn) error
@@ -130,6 +133,10 @@ func (p *Producer) Transact(ctx context.Context, t Txn) error {
 		}
 	}
 	return nil
+}
+
+func (t *Txn) empty() bool {
+	return len(t.Offsets) == 0 && !slices.ContainsFunc(t.Batches, func(b OutBatch) bool { return len(b.Records) > 0 })
 }
 
 // transactionError says what an error of a request means for its transaction.

@@ -68,6 +68,7 @@ func TestTransact(t *testing.T) {
 			require.Equal(t, int64(4*i+2), txn.Batches[0].Records[2].Offset, "a marker stands behind each transaction")
 			w.requireExact()
 		}
+		w.broker.Fail(devbroker.Fault{Request: devbroker.EndTxn, Err: 48}) // INVALID_TXN_STATE, as Kafka says
 		require.NoError(t, w.Transact(t.Context(), kafka.Txn{Group: "g", Member: w.txn().Member}), "nothing to write")
 	})
 }
