@@ -99,6 +99,9 @@ func (c *committer) begin(ctx context.Context) error {
 		return err
 	}
 	if err := c.producer.Recover(ctx, true); err != nil {
+		if errors.Is(err, kafka.ErrProducerFenced) { // in the middle of it
+			return c.aborted(ctx, nil, err)
+		}
 		if failed, _ := errors.AsType[*kafka.TransactionError](err); failed != nil && failed.Final {
 			return fmt.Errorf("processor: group %s: exactly-once needs transactions (processor.AtLeastOnce does without): %w", c.env.group.Name, err)
 		}

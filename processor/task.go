@@ -433,3 +433,6 @@ func (t *task) dismiss() {
 }
 
 func (t *task) hasEnded() bool { return isClosed(t.ended) }
+
+// hasWorked tells whether the task may have handled records: it has come through its restore.
+func (t *task) hasWorked() bool { return !t.hasEnded() || t.frame != nil }
