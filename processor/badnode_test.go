@@ -37,7 +37,7 @@ func TestBadNodeRestore(t *testing.T) {
 			require.NoError(k.T, k.Broker.MoveLeader("clicks-count", p, leader))
 		}
 		require.NoError(k.T, k.Broker.StopNode(dead))
-		a := k.Launch("a", g)
+		a := k.Launch("a", g, processor.AtLeastOnce()) // the dead node may be the one that coordinates a transactional id
 		k.Advance(20 * time.Second)
 		require.Equal(k.T, n-gone, a.Running())
 		require.NoError(k.T, k.Broker.StartNode(dead))
