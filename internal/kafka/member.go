@@ -153,10 +153,21 @@ func (m *Membership) Current() (Member, bool) {
 
 // Rejoin tells the member about an error of a commit. For the membership errors (ErrUnknownMember, ErrIllegalGeneration,
 // ErrRebalanceInProgress, ErrFencedInstance) it asks the coordinator at once, whose answer decides; any other cause
-// (a fenced producer) makes all tasks Lost and the member join afresh. It does not wait.
+// (a fenced producer) makes all tasks Lost and the member join afresh, whatever else is told before the member has heard of
+// it. It does not wait.
 func (m *Membership) Rejoin(cause error) {
-	select {
-	case m.asked <- cause:
-	default: // one is pending already
+	for {
+		select {
+		case m.asked <- cause:
+			return
+		default:
+		}
+		select {
+		case pending := <-m.asked:
+			if !ofMembership(pending) {
+				cause = pending
+			}
+		default:
+		}
 	}
 }

@@ -59,3 +59,13 @@ func TestMember_LateJoinsAreWaitedForLonger(t *testing.T) {
 	m.step(now, memberIn{op: evJoined, id: "m", gen: 1})
 	require.Equal(t, 30*time.Second, joins(memberIn{op: evSynced, err: io.EOF}))
 }
+
+// A cause that loses all tasks is not passed over for one that only asks, whichever comes first.
+func TestRejoin_LossIsHeardOf(t *testing.T) {
+	m := &Membership{asked: make(chan error, 1)}
+	for _, cause := range []error{ErrUnknownMember, ErrProducerFenced, ErrUnknownMember} {
+		m.Rejoin(cause)
+	}
+	require.Equal(t, ErrProducerFenced, <-m.asked)
+	require.Empty(t, m.asked)
+}

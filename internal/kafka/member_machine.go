@@ -235,16 +235,19 @@ func (m *machine) stop(err error) {
 }
 
 func (m *machine) rejoin(cause error) {
-	membership := errors.Is(cause, ErrUnknownMember) || errors.Is(cause, ErrIllegalGeneration) ||
-		errors.Is(cause, ErrRebalanceInProgress) || errors.Is(cause, ErrFencedInstance)
 	switch {
 	case m.stopping || !m.live:
-	case membership: // the coordinator's answer decides: the commit's error may be of an older generation
+	case ofMembership(cause): // the coordinator's answer decides: the commit's error may be of an older generation
 		m.nextBeat = m.now
 	default:
 		m.lose(m.held, cause)
 		m.again(cause)
 	}
+}
+
+func ofMembership(cause error) bool {
+	return errors.Is(cause, ErrUnknownMember) || errors.Is(cause, ErrIllegalGeneration) ||
+		errors.Is(cause, ErrRebalanceInProgress) || errors.Is(cause, ErrFencedInstance)
 }
 
 func (m *machine) left(err error) {
