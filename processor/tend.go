@@ -209,7 +209,8 @@ func (c *cell) withEpoch(ctx context.Context, patience time.Duration, check stat
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.check.LastApplied == written {
-		c.check.Position, c.check.LastApplied, c.check.LastAppliedEpoch = check.Position, check.LastApplied, check.LastAppliedEpoch
+		c.check.Position = max(c.check.Position, check.Position) // it may have passed what was another writer's
+		c.check.LastApplied, c.check.LastAppliedEpoch = check.LastApplied, check.LastAppliedEpoch
 		c.last.marked = c.last.marked && !passed
 	}
 	return check

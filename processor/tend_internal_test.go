@@ -176,3 +176,15 @@ func TestR45_AnotherWriterUnderAnIdleTable(t *testing.T) {
 		})
 	}
 }
+
+// A position that has passed what was another writer's, while a flush reads an epoch back, does not go back with that.
+func TestFlush_ThePositionMovesOnMeanwhile(t *testing.T) {
+	c := newCell("table", 0, newStore(t))
+	c.promote([]scope.Change{placed("a", 0)}, nil, time.Now())
+	c.epochAt = func(context.Context, int64, tail) (int32, bool) {
+		c.judged(&stretch{to: 3}, &verdict{end: state.UnknownOffset})
+		return 7, true
+	}
+	require.NoError(t, flushOne(t, c))
+	require.Equal(t, int64(3), c.position())
+}
