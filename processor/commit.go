@@ -34,7 +34,7 @@ const sealWindow = 5 * time.Millisecond
 //
 // The naive way lets each task commit for itself; offsets then overtake effects when two requests of one task are
 // answered out of order, and a transaction could not span the tasks. The rule: a commit is produced and acknowledged in
-// full, then its offsets are committed, then its layers are promoted; the next commit starts after that. A task has at
+// full, then its offsets are committed, or both are one transaction, and then its layers are promoted; the next commit starts after that. A task has at
 // most one unsettled layer, and a stopped task's last one follows it in order.
 type committer struct {
 	env      *environment
@@ -369,7 +369,7 @@ func (c *committer) unknown(turn []*sealed, why error) {
 func (c *committer) restart(turn []*sealed, why error) {
 	for _, s := range turn {
 		if s.task.lease.Err() == nil {
-			c.env.tasks.restart(s.task, fmt.Errorf("processor: the outcome of a commit is unknown: %w", why))
+			c.env.tasks.restart(s.task, fmt.Errorf("processor: a commit was aborted, or its outcome is unknown: %w", why))
 		}
 	}
 }

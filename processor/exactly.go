@@ -122,15 +122,13 @@ func (c *committer) transact(ctx context.Context, turn []*sealed) error {
 // the producer gets another epoch, which ends what is open in their tables' topics. Where another process has taken our id
 // the group is asked first: all tasks are lost then, and those that come back wait for an epoch.
 func (c *committer) aborted(ctx context.Context, turn []*sealed, why error) error {
-	var member *kafka.Error
 	switch {
 	case errors.Is(why, kafka.ErrProducerFenced):
 		c.fence.shut(true)
 		c.env.member.Rejoin(why)
 		return nil
 	case errors.Is(why, kafka.ErrUnknownMember), errors.Is(why, kafka.ErrFencedInstance):
-		errors.As(why, &member)
-		c.env.member.Rejoin(member)
+		c.env.member.Rejoin(why)
 	}
 	c.fence.shut(false)
 	err := c.producer.Recover(ctx, false)

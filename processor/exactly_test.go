@@ -15,6 +15,10 @@ import (
 // steps are the requests of a transaction, in their order.
 var steps = []devbroker.Request{devbroker.AddPartitionsToTxn, devbroker.AddOffsetsToTxn, devbroker.Produce, devbroker.TxnOffsetCommit, devbroker.EndTxn}
 
+// holds stop a request before the broker has done it, or after.
+var holds = map[string]func(*devbroker.Broker, devbroker.Request, string) *devbroker.Held{
+	"before it": (*devbroker.Broker).Hold, "after it": (*devbroker.Broker).HoldAnswer}
+
 // requireEach requires that every key has counted n times.
 func requireEach(k *streamtest.Kit, i *streamtest.Instance, n int64, keys ...string) {
 	k.T.Helper()
@@ -34,8 +38,7 @@ func sendEach(k *streamtest.Kit, keys ...string) {
 // nothing is read again that the store had.
 func TestR14_KilledAtEachStepOfACommit(t *testing.T) {
 	for _, request := range steps {
-		for when, hold := range map[string]func(*devbroker.Broker, devbroker.Request, string) *devbroker.Held{
-			"before it": (*devbroker.Broker).Hold, "after it": (*devbroker.Broker).HoldAnswer} {
+		for when, hold := range holds {
 			for with, name := range map[string]string{"with its directory": "a", "without": "b"} {
 				t.Run(request.String()+", "+when+", "+with, func(t *testing.T) {
 					streamtest.Run(t, func(k *streamtest.Kit) {
@@ -187,5 +190,40 @@ func TestR66_LastOwnersTransactionStillCompletes(t *testing.T) {
 				requireEach(k, b, 2, keys...)
 			})
 		})
+	}
+}
+
+// Partitions that are given away in the middle of a commit that does not end in time count once, whatever became of it.
+func TestR66_GivenAwayInTheMiddleOfACommit(t *testing.T) {
+	for _, request := range []devbroker.Request{devbroker.TxnOffsetCommit, devbroker.EndTxn} {
+		for when, hold := range holds {
+			for _, how := range []string{"by a stop", "by a rebalance"} {
+				t.Run(request.String()+", "+when+", "+how, func(t *testing.T) {
+					streamtest.Run(t, func(k *streamtest.Kit) {
+						k.Topic("clicks", 4)
+						g, keys := clicker(k.T), users(10)
+						a := k.StartAs("a", g, processor.StopTimeout(5*time.Second))
+						click(k, g, keys...)
+						held := hold(k.Broker, request, "")
+						sendEach(k, keys...)
+						<-held.Arrived()
+						b := k.Launch("b", g)
+						if how == "by a stop" {
+							require.NoError(k.T, a.Stop())
+						} else {
+							k.Advance(40 * time.Second)
+						}
+						held.Release()
+						sendEach(k, keys...)
+						<-b.Processor.Ready()
+						k.Settle(g)
+						k.Check()
+						for _, key := range keys {
+							require.EqualValues(k.T, 3, streamtest.FoldOf(k, counts)[key], key)
+						}
+					})
+				})
+			}
+		}
 	}
 }

@@ -64,7 +64,7 @@ func (f *flusher) last(ctx context.Context, list []*task) {
 	until := f.env.now().Add(lastEpochPatience)
 	for _, t := range list {
 		for _, c := range t.cells {
-			if t.lease.Err() != nil || !t.hasWorked() || f.cell(ctx, c, max(until.Sub(f.env.now()), 0)) != nil {
+			if t.lease.Err() != nil || !t.hasRun() || f.cell(ctx, c, max(until.Sub(f.env.now()), 0)) != nil {
 				break
 			}
 		}

@@ -434,5 +434,5 @@ func (t *task) dismiss() {
 
 func (t *task) hasEnded() bool { return isClosed(t.ended) }
 
-// hasWorked tells whether the task may have handled records: it has come through its restore.
-func (t *task) hasWorked() bool { return !t.hasEnded() || t.frame != nil }
+// hasRun tells whether the task may have handled records: it has come through its restore.
+func (t *task) hasRun() bool { return !t.hasEnded() || t.frame != nil }

@@ -186,7 +186,7 @@ func (ts *tasks) Revoked(ctx context.Context, _ kafka.Member, list []int32) {
 			t.lose()
 		}
 	}
-	if slices.ContainsFunc(given, (*task).hasWorked) { // else a committer that waits for a coordinator would hold up a stop for nothing
+	if slices.ContainsFunc(given, (*task).hasRun) { // else a committer that waits for a coordinator would hold up a stop for nothing
 		ts.env.commit.single.last(ctx, given)
 		if err := ts.env.commit.sync(ctx); err != nil {
 			ts.env.log.Warn("last commit before giving tasks away failed", "tasks", list, "error", err)
