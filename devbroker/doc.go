@@ -29,7 +29,7 @@
 //	Virtual)                              | removes emptied batches, takes tombstones by    | horizon, stops at the last stable offset. Clean
 //	                                      | the record's time, minds no open transaction    | and Hollow imitate it
 //	InitProducerID after EndTxn           | no CONCURRENT_TRANSACTIONS, epoch + 1           | CONCURRENT_TRANSACTIONS, epoch + 2
-//	InitProducerID with the epoch of an   | epoch + 1                                       | the same; before 4.0 PRODUCER_FENCED
+//	InitProducerID with the epoch of an   | epoch + 1                                       | the same; 3.9.1: PRODUCER_FENCED
 //	open transaction                      |                                                 |
 //	AddPartitionsToTxn after EndTxn       | answered at once                                | CONCURRENT_TRANSACTIONS for 5 to 50 ms
 //	OffsetFetch, RequireStable            | stable as soon as the commit is answered        | UNSTABLE_OFFSET_COMMIT for a moment

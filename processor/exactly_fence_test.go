@@ -23,7 +23,7 @@ func TestR63_FencedAtTheStart(t *testing.T) {
 	})
 }
 
-// Kafka before 4 calls a producer fenced whose own InitProducerID has ended a transaction that was open: the group gives the tasks anew.
+// Kafka 3.9.1 calls a producer fenced whose own InitProducerID has ended a transaction that was open: the group gives the tasks anew.
 func TestR63_FencedByItsOwnAbort(t *testing.T) {
 	streamtest.Run(t, func(k *streamtest.Kit) {
 		k.Topic("clicks", 4)

@@ -60,7 +60,7 @@ func (e *TransactionError) Is(target error) bool { return e.Unknown && target ==
 // Recover gets the producer an epoch of its transactional id, and has the coordinator abort what an earlier epoch left
 // open; it returns when that is done. Afresh, it takes the id from whoever has it now. Not afresh, it does so only while
 // nobody else has taken it, and is ErrProducerFenced otherwise: two processes that each take the id whenever they have lost
-// it would go on fencing each other. Kafka before 4 answers so as well where it was this call that has ended an open transaction.
+// it would go on fencing each other. Kafka 3.9.1 (4.3.0 does not) answers so as well where this call has ended an open transaction.
 //
 // Retriable trouble is tried again until ctx ends. A broker without transactions is a *VersionError at once.
 func (p *Producer) Recover(ctx context.Context, afresh bool) error {
