@@ -70,7 +70,7 @@ func TestHandler_OverALife(t *testing.T) {
 	require.NoError(t, err)
 	streamtest.Run(t, func(k *streamtest.Kit) {
 		k.Topic("clicks", 1)
-		first := k.StartAs("first", g)
+		first := k.StartAs("first", g, processor.AtLeastOnce())
 		for i := range 10 {
 			k.Send("clicks", fmt.Sprint("user-", i), "x")
 		}
