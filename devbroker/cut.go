@@ -3,7 +3,6 @@ package devbroker
 import (
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -32,13 +31,9 @@ func (b *Broker) cutOff() ([]cut, error) {
 	if _, err := os.Stat(filepath.Join(b.cfg.dir, runningFile)); errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
-	logs, err := filepath.Glob(filepath.Join(b.cfg.dir, "partitions", "*"))
+	logs, err := partitionDirs(b.cfg.dir)
 	var all []cut
-	for _, log := range logs {
-		p, ok := placeOf(filepath.Base(log))
-		if !ok {
-			continue
-		}
+	for p, log := range logs {
 		open, e := openIn(log)
 		err = errors.Join(err, e)
 		for producer, epoch := range open {
@@ -46,14 +41,6 @@ func (b *Broker) cutOff() ([]cut, error) {
 		}
 	}
 	return all, err
-}
-
-// placeOf is whose log a folder is; see partitionDir.
-func placeOf(folder string) (place, bool) {
-	i := strings.LastIndexByte(folder, '-')
-	topic, err := url.PathUnescape(folder[:max(i, 0)])
-	n, e := strconv.ParseInt(folder[i+1:], 10, 32)
-	return place{topic, int32(n)}, i >= 0 && err == nil && e == nil
 }
 
 // openIn gives the producers of a log whose last transactional batch has no marker behind it.
@@ -81,9 +68,9 @@ func base(segment string) int64 {
 	return n
 }
 
-// abort writes the markers of transactions that were cut off, and notes that the broker runs. The cluster takes those for aborted, but leaves the log as it is:
-// readers would take what the producer writes next for aborted, too, and the next kill would let the marker of its next
-// transaction commit what was cut off.
+// abort writes the markers of transactions that were cut off, and notes that the broker runs. The cluster takes those for
+// aborted, but leaves the log as it is: readers would take what the producer writes next for aborted, too, and the next kill
+// would let the marker of its next transaction commit what was cut off.
 func (b *Broker) abort(cuts []cut) error {
 	for _, c := range cuts {
 		part := kmsg.NewWriteTxnMarkersRequestMarkerTopic()

@@ -3,7 +3,6 @@ package devbroker
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 )
 
 // Stop takes all nodes away: their connections break and new ones are refused, as after a crash. The data stays, on disk
@@ -106,13 +105,11 @@ func (b *Broker) Reload(between func(dir string) error) error {
 
 // leaders gives the bounds of all partitions that have a log.
 func (b *Broker) leaders() (map[place]Bounds, error) {
-	logs, err := filepath.Glob(filepath.Join(b.cfg.dir, "partitions", "*"))
+	logs, err := partitionDirs(b.cfg.dir)
 	led := map[place]Bounds{}
-	for _, log := range logs {
-		if p, ok := placeOf(filepath.Base(log)); ok {
-			if bounds, err := b.Bounds(p.topic, p.partition); err == nil {
-				led[p] = bounds
-			}
+	for p := range logs {
+		if bounds, err := b.Bounds(p.topic, p.partition); err == nil {
+			led[p] = bounds
 		}
 	}
 	return led, err

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 )
 
 // Truncate takes the end of a partition's log away, from the batch that holds offset on, as an unclean election does: what
@@ -23,14 +25,12 @@ func (b *Broker) Truncate(topic string, partition int32, offset int64) (end int6
 	if err := b.Reload(func(dir string) error { return cutLog(partitionDir(dir, topic, partition), offset) }); err != nil {
 		return 0, err
 	}
-	after := Bounds{Epoch: -1}
-	for after.Epoch <= before.Epoch { // the cluster has forgotten the epoch where no batch with it is left
-		if err := b.MoveLeader(topic, partition, before.Leader); err != nil {
-			return 0, err
-		}
-		if after, err = b.Bounds(topic, partition); err != nil {
-			return 0, err
-		}
+	if err := b.MoveLeader(topic, partition, before.Leader); err != nil {
+		return 0, err
+	}
+	after, err := b.Bounds(topic, partition)
+	if err != nil {
+		return 0, err
 	}
 	b.hollow.cut(place{topic, partition}, after.End)
 	return after.End, nil
@@ -39,6 +39,22 @@ func (b *Broker) Truncate(topic string, partition int32, offset int64) (end int6
 // partitionDir is where the cluster keeps a partition.
 func partitionDir(dir, topic string, partition int32) string {
 	return filepath.Join(dir, "partitions", fmt.Sprintf("%s-%d", url.PathEscape(topic), partition))
+}
+
+// partitionDirs gives those that there are.
+func partitionDirs(dir string) (map[place]string, error) {
+	dirs, err := filepath.Glob(filepath.Join(dir, "partitions", "*"))
+	found := map[place]string{}
+	for _, d := range dirs {
+		name := filepath.Base(d)
+		i := strings.LastIndexByte(name, '-')
+		topic, noName := url.PathUnescape(name[:max(i, 0)])
+		n, noNumber := strconv.ParseInt(name[i+1:], 10, 32)
+		if i >= 0 && noName == nil && noNumber == nil {
+			found[place{topic, int32(n)}] = d
+		}
+	}
+	return found, err
 }
 
 const indexEntry = 15 // bytes of an index file for a batch

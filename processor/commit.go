@@ -34,8 +34,8 @@ const sealWindow = 5 * time.Millisecond
 //
 // The naive way lets each task commit for itself; offsets then overtake effects when two requests of one task are
 // answered out of order, and a transaction could not span the tasks. The rule: a commit is produced and acknowledged in
-// full, then its offsets are committed, or both are one transaction, and then its layers are promoted; the next commit starts after that. A task has at
-// most one unsettled layer, and a stopped task's last one follows it in order.
+// full, then its offsets are committed, or both are one transaction, and then its layers are promoted; the next commit
+// starts after that. A task has at most one unsettled layer, and a stopped task's last one follows it in order.
 type committer struct {
 	env      *environment
 	kick     chan struct{}
@@ -245,21 +245,20 @@ func (c *committer) commit(run context.Context, turn []*sealed) error {
 // write brings a turn to Kafka. again tells that it is not there, or that nobody knows, and that its tasks have to start again
 // for it.
 func (c *committer) write(ctx context.Context, turn []*sealed) (again bool, err error) {
+	bring := c.produce
 	if c.fence != nil {
-		err = c.transact(ctx, turn)
-		if err == nil {
-			for _, s := range turn {
-				s.placed()
-			}
-		}
-		failed, _ := errors.AsType[*kafka.TransactionError](err)
-		return errors.Is(context.Cause(ctx), errLost) || failed != nil && !failed.Final, err
+		bring = c.transact
 	}
-	err = c.produce(ctx, turn)
-	if err == nil {
+	if err = bring(ctx, turn); err == nil {
 		for _, s := range turn {
 			s.placed()
 		}
+	}
+	if c.fence != nil {
+		failed, _ := errors.AsType[*kafka.TransactionError](err)
+		return errors.Is(context.Cause(ctx), errLost) || failed != nil && !failed.Final, err
+	}
+	if err == nil {
 		err = c.single.check(ctx, turn)
 	}
 	if err == nil {
@@ -382,8 +381,8 @@ func (c *committer) closeProducer() {
 	}
 }
 
-// promote moves a turn's layers to committed, now that Kafka has them. A task with a gap in a table that is not accounted for promotes
-// nothing: it starts again and reads what it missed, its own records included.
+// promote moves a turn's layers to committed, now that Kafka has them. A task with a gap in a table that is not accounted for
+// promotes nothing: it starts again and reads what it missed, its own records included.
 func (c *committer) promote(turn []*sealed) {
 	now, flush := c.env.now(), false
 	for _, s := range turn {
