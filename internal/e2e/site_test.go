@@ -177,6 +177,22 @@ func (s *site) bounds(short string) (start, end int64) {
 	return start, end
 }
 
+// committed is the offset that the group has committed of partition 0, -1 without one.
+func (s *site) committed(short string) int64 {
+	s.Helper()
+	topic := s.topic(short)
+	var offset int64
+	s.eventually("the group's coordinator answers", func() bool {
+		found, err := s.admin.ListConsumerGroupOffsets(s.topic("group"), map[string][]int32{topic: {0}})
+		if err != nil || found.Err != sarama.ErrNoError || found.GetBlock(topic, 0).Err != sarama.ErrNoError {
+			return false
+		}
+		offset = found.GetBlock(topic, 0).Offset
+		return true
+	})
+	return offset
+}
+
 // configure changes a config of a topic, and waits until the broker says so.
 func (s *site) configure(short, key, value string) {
 	s.Helper()
