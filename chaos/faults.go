@@ -209,10 +209,13 @@ func verified(ctx context.Context, r *run, s *script) error {
 	return err
 }
 
-// brokerKilled kills a broker and waits until it is back and has everything.
+// brokerKilled kills a broker, has it back once others lead, and waits until it has everything.
 func (r *run) brokerKilled(ctx context.Context, s *script, id int) error {
 	b := r.site.cluster.Broker(id)
 	if err := b.Kill(); err != nil {
+		return err
+	}
+	if err := r.site.deposed(ctx, id); err != nil {
 		return err
 	}
 	rest(ctx, s.upTo(5*time.Second))

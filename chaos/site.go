@@ -99,22 +99,51 @@ func (s *site) create(ctx context.Context, c config) error {
 	return s.whole(ctx)
 }
 
-// whole returns when every replica of every partition is in sync: the next broker may go.
+// whole returns when every replica of every partition is in sync, of Kafka's own topics, too: the next broker may go.
 func (s *site) whole(ctx context.Context) error {
-	topics := []string{numbers.Name(), tallies.Name(), steps.Name()}
+	return s.everywhere(ctx, func(p *sarama.PartitionMetadata) error {
+		if len(p.Isr) < len(p.Replicas) {
+			return fmt.Errorf("%d of %d replicas are in sync", len(p.Isr), len(p.Replicas))
+		}
+		return nil
+	})
+}
+
+// deposed returns when a killed broker leads nothing any more. One that is back before that takes its old leaderships up for a
+// moment: as a transactions' coordinator it reads what it alone has written, and may send the markers of a commit that the next
+// coordinator knows nothing of and aborts.
+func (s *site) deposed(ctx context.Context, id int) error {
+	return s.everywhere(ctx, func(p *sarama.PartitionMetadata) error {
+		if p.Leader == int32(id) {
+			return fmt.Errorf("the killed broker %d leads", id)
+		}
+		return nil
+	})
+}
+
+// everywhere returns when holds is nil for every partition there is.
+func (s *site) everywhere(ctx context.Context, holds func(*sarama.PartitionMetadata) error) error {
 	return persist(ctx, func() error {
-		found, err := s.admin.DescribeTopics(topics)
+		found, err := s.admin.DescribeTopics(nil) // all
 		if err != nil {
 			return err
 		}
+		known := map[string]bool{}
 		for _, t := range found {
+			known[t.Name] = t.Err == sarama.ErrNoError
 			for _, p := range t.Partitions {
-				if p.Err != sarama.ErrNoError || len(p.Isr) < len(p.Replicas) {
-					return fmt.Errorf("%s/%d: %w, %d of %d replicas are in sync", t.Name, p.ID, p.Err, len(p.Isr), len(p.Replicas))
+				err := holds(p)
+				if p.Err != sarama.ErrNoError {
+					err = p.Err
+				}
+				if err != nil {
+					return fmt.Errorf("%s/%d: %w", t.Name, p.ID, err)
 				}
 			}
-			if t.Err != sarama.ErrNoError || len(t.Partitions) == 0 {
-				return fmt.Errorf("%s: %w", t.Name, t.Err)
+		}
+		for _, topic := range []string{numbers.Name(), tallies.Name(), steps.Name()} {
+			if !known[topic] {
+				return fmt.Errorf("%s: %w", topic, sarama.ErrUnknownTopicOrPartition)
 			}
 		}
 		return nil
