@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -22,6 +23,7 @@ type Broker struct {
 	ports ports
 	dir   string // server.properties, keys, data, broker.log
 	libs  string
+	java  []string // options of its Java
 
 	process *process // nil while it does not run
 }
@@ -37,6 +39,14 @@ type process struct {
 
 // quick are options of a Java that starts soon and lets others have the machine's cores.
 func quick() []string { return []string{"-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"} }
+
+// java are the options of a broker's Java.
+func (o Options) java() []string {
+	if !o.Fast {
+		return append(quick(), "-Xmx512m", "-Xms128m")
+	}
+	return []string{"-server", "-Xmx1g", "-Xms1g", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:InitiatingHeapOccupancyPercent=35"}
+}
 
 // Addr is where clients connect.
 func (b *Broker) Addr() string { return fmt.Sprintf("127.0.0.1:%d", b.ports.client) }
@@ -67,7 +77,7 @@ func (b *Broker) launch() error {
 	}
 	p := &process{log: log, started: &watch{to: log, word: []byte("Kafka Server started"), seen: make(chan struct{})},
 		wait: task.New(context.Background()), gone: make(chan struct{})}
-	args := append(quick(), "-Xmx512m", "-Xms128m", "-cp", filepath.Join(b.libs, "*"), "kafka.Kafka", b.config())
+	args := slices.Concat(b.java, []string{"-cp", filepath.Join(b.libs, "*"), "kafka.Kafka", b.config()})
 	p.cmd = exec.Command("java", args...)
 	p.cmd.Stdout, p.cmd.Stderr = p.started, p.started
 	p.cmd.SysProcAttr = endWithUs()

@@ -25,6 +25,9 @@ type Options struct {
 	Dir string
 	// Config is added to every broker's server.properties, over the defaults.
 	Config map[string]string
+	// Fast gives a broker's Java the options of Kafka's own start script, for benchmarks. By default it has those with which it
+	// starts soon, has little memory and never becomes fast.
+	Fast bool
 	// Security adds TLS, SASL and rights. By default there are none.
 	Security *Security
 }
@@ -69,7 +72,7 @@ func (c *Cluster) start(ctx context.Context, libs string, o Options) error {
 		}
 	}
 	for i := range of {
-		b := &Broker{id: i + 1, ports: of[i], dir: filepath.Join(c.dir, fmt.Sprintf("broker-%d", i+1)), libs: libs}
+		b := &Broker{id: i + 1, ports: of[i], dir: filepath.Join(c.dir, fmt.Sprintf("broker-%d", i+1)), libs: libs, java: o.java()}
 		c.brokers = append(c.brokers, b)
 		if err := c.configure(b, of, o); err != nil {
 			return err

@@ -77,6 +77,11 @@ func TestStart_BrokerThatCannotStart(t *testing.T) {
 	require.ErrorContains(t, err, "num.network.threads")
 }
 
+func TestStart_Fast(t *testing.T) {
+	c := start(t, realkafka.Options{Fast: true})
+	require.True(t, serves(c.Addrs()[0]), "its Java takes the options")
+}
+
 func TestStart_Dir(t *testing.T) {
 	dir := t.TempDir()
 	c := start(t, realkafka.Options{Dir: dir})
