@@ -1,13 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 
 	"github.com/tarnstream/tarn/bench/figures"
 	"github.com/tarnstream/tarn/bench/workload"
@@ -28,27 +26,13 @@ func client(ctx context.Context, in io.Reader, out io.Writer) error {
 	return json.NewEncoder(out).Encode(outcome)
 }
 
-// measure runs a job in a process of its own.
-func measure(ctx context.Context, job workload.Job) (figures.Sample, workload.Outcome, error) {
-	var outcome workload.Outcome
-	self, err := os.Executable()
-	if err != nil {
-		return figures.Sample{}, outcome, err
-	}
-	in, err := json.Marshal(job)
-	if err != nil {
-		return figures.Sample{}, outcome, err
-	}
-	var out bytes.Buffer
-	cmd := exec.CommandContext(ctx, self, clientCommand)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(in), &out, os.Stderr
-	if err := cmd.Run(); err != nil {
-		return figures.Sample{}, outcome, fmt.Errorf("%s %s: %w", job.Client, job.Work, err)
-	}
-	if err := json.Unmarshal(out.Bytes(), &outcome); err != nil {
-		return figures.Sample{}, outcome, fmt.Errorf("%s %s: read the outcome: %w", job.Client, job.Work, err)
-	}
-	cpu := cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
-	return figures.Sample{Work: job.Work, Client: job.Client, Records: job.Records, Seconds: outcome.Seconds,
-		CPU: cpu.Seconds(), Idle: outcome.Idle, Peak: outcome.Peak}, outcome, nil
+// self is the command that does a job.
+func self() ([]string, error) {
+	program, err := os.Executable()
+	return []string{program, clientCommand}, err
+}
+
+// sampleOf is what is kept of a run.
+func sampleOf(j workload.Job, out workload.Outcome) figures.Sample {
+	return figures.Sample{Work: j.Work, Client: j.Client, Records: j.Records, Seconds: out.Seconds, CPU: out.CPU, Idle: out.Idle, Peak: out.Peak}
 }

@@ -27,12 +27,12 @@ const (
 // bench is one comparison under way.
 type bench struct {
 	config
-	log      io.Writer
-	dir      string
-	client   *kafka.Client
-	restored workload.Outcome // what a restore must give
-	samples  []figures.Sample
-	groups   int
+	log     io.Writer
+	dir     string
+	client  *kafka.Client
+	filled  map[string]workload.Outcome // by topic: what its records come to
+	samples []figures.Sample
+	groups  int
 }
 
 // remove deletes topics, also when ctx has ended, with the broker perhaps.
@@ -60,7 +60,7 @@ func compare(ctx context.Context, c config, out io.Writer) error {
 
 // with runs what is to be measured beside a broker, in a folder that goes with it.
 func (c config) with(ctx context.Context, out io.Writer, run func(*bench) error) (err error) {
-	b := &bench{config: c, log: out}
+	b := &bench{config: c, log: out, filled: map[string]workload.Outcome{}}
 	if b.dir, err = os.MkdirTemp("", "bench-"); err != nil {
 		return err
 	}
@@ -119,7 +119,7 @@ func (b *bench) topics() (topics []string) {
 func (b *bench) fill(ctx context.Context) (err error) {
 	if b.counters() != nil {
 		events := kafka.TopicSpec{Name: eventsTopic, Configs: map[string]string{"retention.ms": "-1"}}
-		if _, err := workload.Fill(ctx, b.client, events, b.shape); err != nil {
+		if b.filled[eventsTopic], err = workload.Fill(ctx, b.client, events, b.shape); err != nil {
 			return err
 		}
 	}
@@ -127,7 +127,7 @@ func (b *bench) fill(ctx context.Context) (err error) {
 		return nil
 	}
 	table := kafka.TopicSpec{Name: tableTopic, Configs: map[string]string{"cleanup.policy": "compact"}}
-	b.restored, err = workload.Fill(ctx, b.client, table, b.shape)
+	b.filled[tableTopic], err = workload.Fill(ctx, b.client, table, b.shape)
 	return err
 }
 
@@ -189,17 +189,18 @@ func (b *bench) newGroup(client string) string {
 
 // verified runs one job in an empty folder and checks what it did.
 func (b *bench) verified(ctx context.Context, job workload.Job) (s figures.Sample, err error) {
-	job.Brokers = b.brokers
+	job.Brokers, job.Shape, job.Filled = b.brokers, b.shape, b.filled[job.Topic]
 	if job.Dir, err = os.MkdirTemp(b.dir, "state-"); err != nil {
 		return s, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(job.Dir)) }()
 	b.profiled(&job)
-	s, outcome, err := measure(ctx, job)
-	if err == nil {
-		err = b.verify(ctx, job, outcome)
+	command, err := self()
+	if err != nil {
+		return s, err
 	}
-	return s, err
+	out, err := workload.Measure(ctx, b.client, job, command...)
+	return sampleOf(job, out), err
 }
 
 // profiled names the profiles of a job, where they are asked for.
@@ -207,46 +208,4 @@ func (b *bench) profiled(job *workload.Job) {
 	if b.profile != "" {
 		job.Profile = filepath.Join(b.profile, fmt.Sprintf("%s-%s-%s", job.Group, job.Client, job.Work))
 	}
-}
-
-// verify holds a run to what it had to do: a count's table adds up to the records, a restored table has each key's last
-// record.
-func (b *bench) verify(ctx context.Context, job workload.Job, got workload.Outcome) error {
-	switch job.Work {
-	case workload.Count, workload.Pass:
-		return b.verifyCount(ctx, job)
-	case workload.Restore:
-		if got.Rows != b.restored.Rows || got.Sum != b.restored.Sum {
-			return fmt.Errorf("%s restore: %d rows with the sum %d, expected %d with %d", job.Client, got.Rows, got.Sum, b.restored.Rows, b.restored.Sum)
-		}
-	}
-	return nil
-}
-
-func (b *bench) verifyCount(ctx context.Context, job workload.Job) error {
-	table := workload.TableOf(job.Group)
-	if err := b.addsUp(ctx, table, job); err != nil {
-		return err
-	}
-	return b.client.DeleteTopics(ctx, table)
-}
-
-// addsUp tells whether a table of counts has each record once.
-func (b *bench) addsUp(ctx context.Context, table string, job workload.Job) error {
-	rows, err := workload.Fold(ctx, b.client, table)
-	if err != nil {
-		return fmt.Errorf("%s %s: read the table: %w", job.Client, job.Work, err)
-	}
-	var sum int64
-	for key, data := range rows {
-		n, err := workload.CountOf(job.Client, data)
-		if err != nil {
-			return fmt.Errorf("%s %s: row %s: %w", job.Client, job.Work, key, err)
-		}
-		sum += n
-	}
-	if sum != job.Records {
-		return fmt.Errorf("%s %s: the table adds up to %d, expected %d", job.Client, job.Work, sum, job.Records)
-	}
-	return nil
 }

@@ -79,22 +79,26 @@ func pressure(ctx context.Context, c memoryConfig, out io.Writer) error {
 // crowd handles the records and restores the tables with one value of the option.
 func (b *bench) crowd(ctx context.Context, job workload.Job) (rows []figures.Held, err error) {
 	job.Brokers, job.Records = b.brokers, int64(b.shape.Records)
+	command, err := self()
+	if err != nil {
+		return nil, err
+	}
 	for _, work := range []string{workload.Crowd, workload.Again} {
 		job.Work = work
 		if job.Dir, err = os.MkdirTemp(b.dir, "state-"); err != nil {
 			return nil, err
 		}
 		b.profiled(&job)
-		sample, outcome, err := measure(ctx, job)
+		outcome, err := workload.Process(ctx, job, command...)
 		if err == nil {
-			err = b.addsUp(ctx, workload.CrowdCounts(job.Group), job)
+			err = workload.AddsUp(ctx, b.client, workload.CrowdCounts(job.Group), job)
 		}
 		if err = errors.Join(err, os.RemoveAll(job.Dir)); err != nil {
 			return nil, err
 		}
 		rows = append(rows, figures.Held{Work: work, Option: job.Memory, InUse: outcome.Most,
-			Parts: outcome.InUse, Idle: outcome.Idle, Peak: outcome.Peak, Seconds: sample.Seconds})
-		fmt.Fprintf(b.log, "option %d MiB, %s: %.1f s, at most %d MiB in use, the process grew by %d MiB\n", job.Memory>>20, work, sample.Seconds,
+			Parts: outcome.InUse, Idle: outcome.Idle, Peak: outcome.Peak, Seconds: outcome.Seconds})
+		fmt.Fprintf(b.log, "option %d MiB, %s: %.1f s, at most %d MiB in use, the process grew by %d MiB\n", job.Memory>>20, work, outcome.Seconds,
 			outcome.Most>>20, (outcome.Peak-outcome.Idle)>>20)
 	}
 	return rows, nil

@@ -45,7 +45,7 @@ func tarnCrowd(ctx context.Context, j Job) (out Outcome, err error) {
 	if err := tarnCommitted(ctx, j, group); err != nil {
 		return out, err
 	}
-	out.Seconds, out.Peak = c.seconds(), PeakMemory()
+	c.stop(&out)
 	watched()
 	return out, stop()
 }

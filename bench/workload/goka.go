@@ -36,18 +36,35 @@ func (silent) Print(...any)          {}
 func (silent) Println(...any)        {}
 func (silent) Printf(string, ...any) {}
 
-// gokaCount ends with the last record handled: unlike tarn's, its last changes and offsets may still be on their way.
+// gokaCount counts by key into goka's table.
 func gokaCount(ctx context.Context, j Job) (out Outcome, err error) {
-	config := gokaConfig()
 	c := newClock(j.Records)
-	graph := goka.DefineGroup(goka.Group(j.Group), goka.Persist(new(gokacodec.Int64)),
+	return gokaHandle(ctx, j, c, goka.Persist(new(gokacodec.Int64)),
 		goka.Input(goka.Stream(j.Topic), new(gokacodec.Bytes), func(ctx goka.Context, _ any) {
 			n, _ := ctx.Value().(int64)
 			ctx.SetValue(n + 1)
 			c.tick()
 		}))
-	p, err := goka.NewProcessor(j.Brokers, graph, goka.WithStorageBuilder(storage.DefaultBuilder(j.Dir)),
-		goka.WithTopicManagerBuilder(gokaTopics(config)), goka.WithLogger(silent{}))
+}
+
+func gokaMap(ctx context.Context, j Job) (out Outcome, err error) {
+	c, kept := newClock(j.Records), goka.Stream(OutputOf(j.Group))
+	return gokaHandle(ctx, j, c, goka.Output(kept, new(gokacodec.Bytes)),
+		goka.Input(goka.Stream(j.Topic), new(gokacodec.Bytes), func(ctx goka.Context, v any) {
+			out, ok, err := mapped(v.([]byte))
+			if err != nil {
+				ctx.Fail(err)
+			}
+			if ok {
+				ctx.Emit(kept, ctx.Key(), out)
+			}
+			c.tick()
+		}))
+}
+
+// gokaHandle ends its time with the last record handled: unlike tarn's, its last effects and offsets may still be on their way.
+func gokaHandle(ctx context.Context, j Job, c *clock, edges ...goka.Edge) (out Outcome, err error) {
+	p, err := gokaProcessor(j, edges...)
 	if err != nil {
 		return out, err
 	}
@@ -55,8 +72,14 @@ func gokaCount(ctx context.Context, j Job) (out Outcome, err error) {
 	if err := c.wait(ctx, ended); err != nil {
 		return out, err
 	}
-	out.Seconds, out.Peak = c.seconds(), PeakMemory()
+	c.stop(&out)
 	return out, stop()
+}
+
+func gokaProcessor(j Job, edges ...goka.Edge) (*goka.Processor, error) {
+	config := gokaConfig()
+	return goka.NewProcessor(j.Brokers, goka.DefineGroup(goka.Group(j.Group), edges...), goka.WithStorageBuilder(storage.DefaultBuilder(j.Dir)),
+		goka.WithTopicManagerBuilder(gokaTopics(config)), goka.WithLogger(silent{}))
 }
 
 func gokaCountOf(data []byte) (int64, error) {

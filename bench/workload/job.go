@@ -4,52 +4,86 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"github.com/tarnstream/tarn/observe"
 )
 
-// The clients, and the work they do.
+// The clients. The last three are floors: what a part of the work costs without the rest.
 const (
-	Tarn            = "tarn"
-	TarnAtLeastOnce = "tarn-at-least-once"
-	Goka            = "goka"
-	Raw             = "floor" // fetches the records and throws them away
+	Tarn               = "tarn"
+	TarnAtLeastOnce    = "tarn-at-least-once"
+	Goka               = "goka"
+	Streams            = "streams" // Kafka Streams, exactly-once
+	StreamsAtLeastOnce = "streams-at-least-once"
+	StreamsUncached    = "streams-uncached" // at least once, each change written to the changelog
+	Sarama             = "sarama"           // a ConsumerGroup that counts in a map, without a changelog
+	Raw                = "fetch"            // Broker.Fetch, decoded and thrown away
+	LevelDB            = "leveldb"          // Broker.Fetch and plain batches of goleveldb
+)
 
+// The work they do.
+const (
 	Count   = "count"
+	Map     = "map"  // every other record goes to an output topic, its value changed; no state
 	Pass    = "pass" // counts each record, and hands it on
 	Restore = "restore"
 	Fetch   = "fetch"
-	Crowd   = "crowd" // three tables, behind a connection that is slow to write
-	Again   = "again" // the same tables on another machine
+	Restart = "restart" // from the start of a process to its first record, on the state of the process before
+	Lookup  = "lookup"  // reads of a view
+	Crowd   = "crowd"   // three tables, behind a connection that is slow to write
+	Again   = "again"   // the same tables on another machine
 )
 
 // Job says what one process does.
 type Job struct {
 	Client, Work string
 	Brokers      []string
-	// Topic is what is read. Group counts its records by key into the table that TableOf names.
+	// Topic is what is read; a Restart makes its own. Group counts its records by key into the table that TableOf names.
 	Topic, Group string
 	// Dir is an empty folder.
 	Dir string
 	// Records is how many records Topic has.
 	Records int64
+	// Shape is what Topic was filled with: a Lookup asks for its keys, a Map's output and a Restart's input are like it.
+	Shape Shape
+	// Filled is what filling Topic gave, by which the work is verified.
+	Filled Outcome
 	// Memory is tarn's option, 0 the default; WriteRate bounds what a client may write, in bytes a second, 0 for no bound.
 	Memory    int64
 	WriteRate int
-	// CommitInterval is tarn's option, 0 the default.
+	// CommitInterval is an option of tarn and Kafka Streams, 0 for tarn's default.
 	CommitInterval time.Duration
-	// Profile is the beginning of the paths of a processor and a heap profile, "" for none.
+	// SessionTimeout is an option of Kafka Streams: how long its group waits for a process that was killed. 0 is the default, 45 s.
+	SessionTimeout time.Duration
+	// Threads is an option of Kafka Streams, 0 for StreamsThreads.
+	Threads int
+	// Kill has a Restart follow a SIGKILL under traffic, not a clean stop.
+	Kill bool
+	// Readers is how many goroutines, or threads, a Lookup has; 0 is one.
+	Readers int
+	// Began is when the process was started, where its start counts. Process sets it.
+	Began time.Time
+	// Profile is the beginning of the paths of a processor and a heap profile, "" for none. Kafka Streams has none.
 	Profile string
 }
 
 // Outcome is what came of a Job.
 type Outcome struct {
-	// Seconds is the time of the work alone: the start of the process, joining the group and leaving it are no part of it.
+	// Seconds is the time of the work alone: the start of the process, joining the group and leaving it are no part of it,
+	// but for a Restart, where it is from the start of the process to the first record handled.
 	Seconds float64
-	// Rows counts the rows of a restored table, Sum adds up their sequence numbers.
+	// Warm is the part of Seconds after a quarter of the records; 0 where the work has no such part.
+	Warm float64
+	// CPU is the processor time of the whole process, user and system, in seconds. Process sets it.
+	CPU float64
+	// Rows counts the rows of a restored table, Sum adds up their sequence numbers. A count in a map has them of its map.
 	Rows, Sum int64
+	// Lookups is how many rows were read, by Readers goroutines or threads together.
+	Lookups int64
+	Readers int
+	// Restored is how many records of its table's topic a Restart has read; below 0 where the client does not tell.
+	Restored int64
 	// Idle is the process's peak memory before the work, Peak after it, in bytes; 0 where the system does not tell.
 	Idle, Peak int64
 	// InUse is the most of what tarn said was in use of its memory, and of each part of it.
@@ -57,18 +91,12 @@ type Outcome struct {
 	Most  int64
 }
 
-// TableOf is the table of a group, in goka's way.
-func TableOf(group string) string { return group + "-table" }
-
-// OutputOf is where a group hands records on to.
-func OutputOf(group string) string { return group + "-out" }
-
 // Run does the job.
 func Run(ctx context.Context, j Job) (Outcome, error) {
 	run, ok := map[string]func(context.Context, Job) (Outcome, error){
 		Tarn + Count: tarnCount, TarnAtLeastOnce + Count: tarnCount, Tarn + Restore: tarnRestore,
-		Tarn + Pass: tarnPass, TarnAtLeastOnce + Pass: tarnPass,
-		Goka + Count: gokaCount, Goka + Restore: gokaRestore,
+		Tarn + Pass: tarnPass, TarnAtLeastOnce + Pass: tarnPass, Tarn + Map: tarnMap, TarnAtLeastOnce + Map: tarnMap,
+		Goka + Count: gokaCount, Goka + Map: gokaMap, Goka + Restore: gokaRestore,
 		Raw + Fetch: rawFetch, Tarn + Crowd: tarnCrowd, Tarn + Again: tarnAgain,
 	}[j.Client+j.Work]
 	if !ok {
@@ -93,52 +121,4 @@ func (o *Outcome) add(value []byte) error {
 	o.Rows++
 	o.Sum += n
 	return err
-}
-
-// CountOf decodes a row that a client's count has written.
-func CountOf(client string, data []byte) (int64, error) {
-	if client == Goka {
-		return gokaCountOf(data)
-	}
-	return tarnCountOf(data)
-}
-
-// clock times the handling of a number of records, by any number of goroutines.
-type clock struct {
-	records int64
-	handled atomic.Int64
-	made    time.Time
-	began   atomic.Int64  // nanoseconds after made
-	last    chan struct{} // closed with the last record
-}
-
-func newClock(records int64) *clock {
-	return &clock{records: records, made: time.Now(), last: make(chan struct{})}
-}
-
-// tick is called after each record.
-func (c *clock) tick() {
-	switch c.handled.Add(1) {
-	case 1:
-		c.began.Store(int64(time.Since(c.made)))
-	case c.records:
-		close(c.last)
-	}
-}
-
-// wait waits for the last record, for the end of the client, or for ctx.
-func (c *clock) wait(ctx context.Context, ended <-chan error) error {
-	select {
-	case <-c.last:
-		return nil
-	case err := <-ended:
-		return fmt.Errorf("it ended after %d records: %w", c.handled.Load(), err)
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-// seconds is the time since the first record.
-func (c *clock) seconds() float64 {
-	return (time.Since(c.made) - time.Duration(c.began.Load())).Seconds()
 }

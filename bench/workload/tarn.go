@@ -29,7 +29,7 @@ func tarnOptions(j Job) []processor.Option {
 
 func tarnCount(ctx context.Context, j Job) (out Outcome, err error) {
 	events := topology.NewStream(j.Topic, codec.Bytes, topology.FNV1a())
-	counts := topology.NewTable(TableOf(j.Group), codec.Int64, topology.FNV1a())
+	counts := topology.NewTable(TableOf(j.Client, j.Group), codec.Int64, topology.FNV1a())
 	c := newClock(j.Records)
 	group, err := topology.Define(j.Group, topology.Persist(counts),
 		topology.Input(events, func(ctx *topology.Context, _ []byte) error {
@@ -54,7 +54,7 @@ func countOne(ctx *topology.Context, counts *topology.Table[int64]) error {
 func tarnPass(ctx context.Context, j Job) (out Outcome, err error) {
 	events := topology.NewStream(j.Topic, codec.Bytes, topology.FNV1a())
 	passed := topology.NewStream(OutputOf(j.Group), codec.Bytes, topology.FNV1a())
-	counts := topology.NewTable(TableOf(j.Group), codec.Int64, topology.FNV1a())
+	counts := topology.NewTable(TableOf(j.Client, j.Group), codec.Int64, topology.FNV1a())
 	c := newClock(j.Records)
 	group, err := topology.Define(j.Group, topology.Persist(counts), topology.Output(passed),
 		topology.Input(events, func(ctx *topology.Context, v []byte) error {
@@ -63,6 +63,25 @@ func tarnPass(ctx context.Context, j Job) (out Outcome, err error) {
 				return err
 			}
 			return passed.Emit(ctx, ctx.Key(), v)
+		}))
+	if err != nil {
+		return out, err
+	}
+	return tarnHandle(ctx, j, group, c)
+}
+
+func tarnMap(ctx context.Context, j Job) (out Outcome, err error) {
+	events := topology.NewStream(j.Topic, codec.Bytes, topology.FNV1a())
+	kept := topology.NewStream(OutputOf(j.Group), codec.Bytes, topology.FNV1a())
+	c := newClock(j.Records)
+	group, err := topology.Define(j.Group, topology.Output(kept),
+		topology.Input(events, func(ctx *topology.Context, v []byte) error {
+			defer c.tick()
+			out, ok, err := mapped(v)
+			if err != nil || !ok {
+				return err
+			}
+			return kept.Emit(ctx, ctx.Key(), out)
 		}))
 	if err != nil {
 		return out, err
@@ -83,7 +102,7 @@ func tarnHandle(ctx context.Context, j Job, group *topology.Group, c *clock) (ou
 	if err := tarnCommitted(ctx, j, group); err != nil {
 		return out, err
 	}
-	out.Seconds, out.Peak = c.seconds(), PeakMemory()
+	c.stop(&out)
 	return out, stop()
 }
 

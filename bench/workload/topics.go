@@ -92,22 +92,32 @@ func numberOf(value []byte) (int64, error) {
 
 // Fold gives the newest value of each key of a topic.
 func Fold(ctx context.Context, client *kafka.Client, topic string) (map[string][]byte, error) {
+	all := map[string][]byte{}
+	return all, scan(ctx, client, topic, func(key, value []byte) {
+		all[string(key)] = value
+		if value == nil {
+			delete(all, string(key))
+		}
+	})
+}
+
+// scan reads a topic to its end, as it is now.
+func scan(ctx context.Context, client *kafka.Client, topic string, see func(key, value []byte)) error {
 	topics, err := client.Refresh(ctx, topic)
 	if err = cmp.Or(err, topics[topic].Err); err != nil {
-		return nil, err
+		return err
 	}
-	all := map[string][]byte{}
 	reading := startReader(ctx, client)
 	defer reading.stop()
 	for p := range topics[topic].Partitions {
-		if err := foldPartition(ctx, reading.Open(topic, int32(p), nil), all); err != nil {
-			return nil, err
+		if err := scanPartition(ctx, reading.Open(topic, int32(p), nil), see); err != nil {
+			return err
 		}
 	}
-	return all, nil
+	return nil
 }
 
-func foldPartition(ctx context.Context, c *kafka.Cursor, all map[string][]byte) error {
+func scanPartition(ctx context.Context, c *kafka.Cursor, see func(key, value []byte)) error {
 	defer c.Close()
 	b, err := c.Bounds(ctx)
 	if err != nil {
@@ -119,10 +129,7 @@ func foldPartition(ctx context.Context, c *kafka.Cursor, all map[string][]byte) 
 			return err
 		}
 		for _, r := range got.Records {
-			all[string(r.Key)] = r.Value
-			if r.Value == nil {
-				delete(all, string(r.Key))
-			}
+			see(r.Key, r.Value)
 		}
 		at = got.Next
 	}

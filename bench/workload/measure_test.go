@@ -1,0 +1,111 @@
+package workload
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tarnstream/tarn/devbroker"
+	"github.com/tarnstream/tarn/internal/kafka"
+)
+
+// site is a broker with an input and a table of the same shape.
+type site struct {
+	client  *kafka.Client
+	brokers []string
+	shape   Shape
+	filled  map[string]Outcome
+}
+
+const (
+	events = "events"
+	table  = "table"
+)
+
+func newSite(t *testing.T, brokers []string, shape Shape) *site {
+	t.Helper()
+	client, err := kafka.NewClient(kafka.Config{Brokers: brokers, Logger: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	t.Cleanup(client.Close)
+	require.NoError(t, client.Connect(t.Context()))
+	s := &site{client: client, brokers: brokers, shape: shape, filled: map[string]Outcome{}}
+	for _, topic := range []kafka.TopicSpec{{Name: events}, {Name: table, Configs: map[string]string{"cleanup.policy": "compact"}}} {
+		s.filled[topic.Name], err = Fill(t.Context(), client, topic, shape)
+		require.NoError(t, err)
+	}
+	return s
+}
+
+func embedded(t *testing.T) *site {
+	t.Helper()
+	b, err := devbroker.Start()
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, b.Close()) })
+	return newSite(t, b.Addrs(), Shape{Partitions: 3, Records: 3000, Keys: 100, ValueBytes: 20, Seed: 1})
+}
+
+// measure does a job as the bench does, with what the client's work reads.
+func (s *site) measure(ctx context.Context, t *testing.T, j Job) (Outcome, error) {
+	t.Helper()
+	j.Brokers, j.Shape, j.Records, j.Dir = s.brokers, s.shape, int64(s.shape.Records), t.TempDir()
+	j.Group = fmt.Sprintf("%s-%s", j.Client, j.Work)
+	j.Topic = events
+	if j.Work == Restore || j.Work == Lookup {
+		j.Topic = table
+	}
+	program, err := os.Executable()
+	require.NoError(t, err)
+	j.Filled = s.filled[j.Topic]
+	return Measure(ctx, s.client, j, program, "client")
+}
+
+// Every client does the whole of each work, which Measure verifies, and leaves no topic behind.
+func TestMeasure(t *testing.T) {
+	s := embedded(t)
+	for _, of := range []struct {
+		work    string
+		clients []string
+	}{
+		{Count, []string{Tarn, TarnAtLeastOnce, Goka}},
+		{Map, []string{Tarn, TarnAtLeastOnce, Goka}},
+		{Restore, []string{Tarn, Goka}},
+		{Fetch, []string{Raw}},
+	} {
+		for _, client := range of.clients {
+			t.Run(client+" "+of.work, func(t *testing.T) {
+				out, err := s.measure(t.Context(), t, Job{Client: client, Work: of.work})
+				require.NoError(t, err)
+				require.Positive(t, out.Seconds)
+				require.Positive(t, out.CPU)
+				if of.work == Count || of.work == Map {
+					require.Positive(t, out.Warm)
+					require.Less(t, out.Warm, out.Seconds)
+				}
+			})
+		}
+	}
+	topics, err := s.client.Topics(t.Context())
+	require.NoError(t, err)
+	for name := range topics {
+		require.Contains(t, []string{events, table, "__consumer_offsets", "__transaction_state"}, name)
+	}
+}
+
+func TestMeasure_WrongWorkIsRefused(t *testing.T) {
+	s := embedded(t)
+	j := Job{Client: Goka, Work: Restore, Records: 3000, Group: "g", Shape: s.shape, Filled: s.filled[table]}
+	got := s.filled[table]
+	require.NoError(t, verify(t.Context(), s.client, j, got))
+	got.Sum--
+	require.ErrorContains(t, verify(t.Context(), s.client, j, got), "goka restore: 100 rows with the sum")
+
+	// An output that has each record, where every other should have been left out.
+	_, err := Fill(t.Context(), s.client, kafka.TopicSpec{Name: OutputOf("g")}, s.shape)
+	require.NoError(t, err)
+	j.Work = Map
+	require.ErrorContains(t, verify(t.Context(), s.client, j, Outcome{}), "a value that was not mapped")
+}
