@@ -22,24 +22,25 @@ type Batch struct {
 // Put sets key to value, which may be empty; offset and timestamp are those of its record in the table's topic.
 // Key and value are copied.
 func (b *Batch) Put(key, value []byte, offset, timestamp int64) {
-	b.key = append(append(b.key[:0], prefixData), key...)
-	b.val = appendRow(b.val[:0], Row{Value: value, Offset: offset, Timestamp: timestamp})
 	b.rows++
+	row := Row{Value: value, Offset: offset, Timestamp: timestamp}
 	if b.newest != nil {
-		b.newest.put(b.key, b.val)
+		b.newest.put(key, &row)
 		return
 	}
+	b.key = append(append(b.key[:0], prefixData), key...)
+	b.val = appendRow(b.val[:0], row)
 	b.ops.Put(b.key, b.val)
 }
 
 // Delete removes key.
 func (b *Batch) Delete(key []byte) {
-	b.key = append(append(b.key[:0], prefixData), key...)
 	b.rows++
 	if b.newest != nil {
-		b.newest.put(b.key, nil)
+		b.newest.put(key, nil)
 		return
 	}
+	b.key = append(append(b.key[:0], prefixData), key...)
 	b.ops.Delete(b.key)
 }
 
@@ -77,6 +78,9 @@ func (b *Batch) fold() {
 		b.newest = newFold()
 	}
 }
+
+// thin removes what the batch overwrites itself, where it then takes no more than most bytes.
+func (b *Batch) thin(most int) bool { return b.newest != nil && b.newest.thin(most) }
 
 // Reset empties the batch and keeps its memory.
 func (b *Batch) Reset() {

@@ -37,7 +37,7 @@ func (n *building) add(b *Batch) error {
 	f := b.newest
 	if f == nil {
 		f = newFold()
-		for key, row := range b.ops.All() {
+		for key, row := range b.All() {
 			f.put(key, row)
 		}
 	}

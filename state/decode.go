@@ -72,6 +72,9 @@ func (d *decoder) digest(version byte) (s digest.Sum) {
 func (d *decoder) string() string { return string(d.bytes(d.uvarint())) }
 
 // A row is its record's offset (uvarint), its timestamp (varint, ms) and the codec's bytes.
+// rowHead is the most that a row takes beside its value.
+const rowHead = 2 * binary.MaxVarintLen64
+
 func appendRow(dst []byte, r Row) []byte {
 	dst = binary.AppendUvarint(dst, uint64(r.Offset))
 	dst = binary.AppendVarint(dst, r.Timestamp)

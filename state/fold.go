@@ -2,152 +2,189 @@ package state
 
 import (
 	"bytes"
-	"cmp"
-	"encoding/binary"
-	"hash/maphash"
 	"iter"
-	"math"
 	"slices"
 )
 
 // fold is the newest row of each key, for a rebuild.
 //
 // The naive way writes every record of the log, in the log's order: LevelDB sorts each into its memory table, journals it,
-// and merges tables that overlap, though most rows are overwritten before anybody reads them. A rebuild that is
-// interrupted is begun anew, so that what it has written so far needs neither order nor journal: keys are folded in memory
-// as long as there is room, and go to disk sorted, as tables.
+// and merges tables that overlap, though most rows are overwritten before anybody reads them. To look each key up in a hash
+// table and keep its newest row is better, and costs more than all else that is done with a record: a cache miss or two for
+// the table and one for the row, of a key that mostly is new. The rule: rows are put down behind each other as they come,
+// and nothing is looked up. When there is no more room they are sorted by key, all at once, and of those of a key the newest
+// stays. Where that makes room for as many again the fold goes on; else it goes to disk, sorted as it is.
 type fold struct {
-	seed   maphash.Seed
-	mask   uint64           // of hashes; a test has them collide
-	first  map[uint64]int32 // the newest entry of a hash
-	rows   []folded
+	rows   []folded // in the order of arrival
 	blocks [][]byte
-	spare  [][]byte // empty, of an earlier fold
-	used   int      // of blocks, in all
+	fill   int    // the block that rows go to; those behind it, which have room again, come next
+	used   int    // of blocks: what the rows behind fill take, and up to it all there is
+	common []byte // what all keys begin with
+
+	order    []spot // of the rows that are the newest of their keys, in key order
+	spare    []spot
+	arranged bool // order is that of rows
 }
 
 // folded is a row in a block: its key, with the prefix of data, and after it the encoded row.
 type folded struct {
 	block, at, key uint32
-	value, room    int32 // value is negative for a delete
-	next           int32 // another key of the same hash
+	row            int32 // the size, or one of the below
 }
 
 const (
-	foldBlock = 256 << 10
-	// foldEntry is what a row takes beside its bytes: folded, its place in the map, and its place in the order.
-	foldEntry = 72
-	// foldSlack lets the offset and time of a row grow in place.
-	foldSlack = 3
+	rowDeleted = -1
+	rowOld     = -2 // a newer one of its key is there
 )
 
-func newFold() *fold {
-	return &fold{seed: maphash.MakeSeed(), mask: math.MaxUint64, first: map[uint64]int32{}}
-}
+const (
+	foldBlock = 256 << 10
+	// foldEntry is what a row takes beside its bytes: folded, and a place in order and in spare, all with room to grow.
+	foldEntry = 60
+)
+
+func newFold() *fold { return &fold{fill: -1} }
 
 func (f *fold) bytes() int { return f.used + len(f.rows)*foldEntry }
 
+// reset empties the fold and keeps its memory, but for blocks of one large row.
 func (f *fold) reset() {
-	clear(f.first)
+	kept := f.blocks[:0]
 	for _, b := range f.blocks {
 		if cap(b) == foldBlock {
-			f.spare = append(f.spare, b[:0])
+			kept = append(kept, b[:0])
 		}
 	}
-	clear(f.blocks)
-	f.rows, f.blocks, f.used = f.rows[:0], f.blocks[:0], 0
+	clear(f.blocks[len(kept):])
+	f.blocks, f.rows, f.fill, f.used, f.arranged = kept, f.rows[:0], -1, 0, false
 }
 
-// put sets key to an encoded row, or deletes it where that is nil. Both are copied.
-func (f *fold) put(key, row []byte) {
-	h := maphash.Bytes(f.seed, key) & f.mask
-	head, seen := f.first[h]
-	if !seen {
-		head = -1
+// put sets key to a row, or deletes it where that is nil. Both are copied.
+func (f *fold) put(key []byte, row *Row) {
+	size := len(key) + 1
+	if row != nil {
+		size += len(row.Value) + rowHead
 	}
-	for i := head; i >= 0; i = f.rows[i].next {
-		r := &f.rows[i]
-		if !bytes.Equal(f.keyOf(r), key) {
-			continue
-		}
-		switch {
-		case row == nil:
-			r.value = -1
-		case len(row) <= int(r.room):
-			r.value = int32(copy(f.blocks[r.block][r.at+r.key:], row))
-		default:
-			next := r.next
-			*r = f.place(key, row)
-			r.next = next
-		}
-		return
+	at := f.room(size)
+	b := f.blocks[at]
+	r := folded{block: uint32(at), at: uint32(len(b)), key: uint32(len(key) + 1), row: rowDeleted}
+	b = append(append(b, prefixData), key...)
+	f.shareWith(b[r.at:])
+	if row != nil {
+		b = appendRow(b, *row)
+		r.row = int32(len(b) - int(r.at) - int(r.key))
 	}
-	r := f.place(key, row)
-	r.next = head
-	f.first[h] = int32(len(f.rows))
+	f.blocks[at] = b
 	f.rows = append(f.rows, r)
+	f.arranged = false
 }
 
-// place copies a row into the last block, or into a new one.
-func (f *fold) place(key, row []byte) folded {
-	size := len(key) + len(row) + foldSlack
-	if n := len(f.blocks); n == 0 || cap(f.blocks[n-1])-len(f.blocks[n-1]) < size {
-		f.blocks = append(f.blocks, f.block(size))
-		f.used += cap(f.blocks[n])
+// room gives a block that takes size bytes.
+func (f *fold) room(size int) int {
+	if size > foldBlock {
+		return f.roomForLarge(size)
 	}
-	last := &f.blocks[len(f.blocks)-1]
-	r := folded{block: uint32(len(f.blocks) - 1), at: uint32(len(*last)), key: uint32(len(key)),
-		value: int32(len(row)), room: int32(len(row) + foldSlack)}
-	*last = append(append(*last, key...), row...)
-	*last = (*last)[:int(r.at)+size]
-	if row == nil {
-		r.value = -1
+	for f.fill < 0 || cap(f.blocks[f.fill])-len(f.blocks[f.fill]) < size {
+		if f.fill+1 == len(f.blocks) {
+			f.blocks = append(f.blocks, make([]byte, 0, foldBlock))
+		}
+		f.goOn()
 	}
-	return r
+	return f.fill
 }
 
-// block gives an empty block with room for size bytes.
-func (f *fold) block(size int) []byte {
-	n := len(f.spare) - 1
-	if n < 0 || size > foldBlock {
-		return make([]byte, 0, max(foldBlock, size))
-	}
-	b := f.spare[n]
-	f.spare = f.spare[:n]
-	return b
+// goOn begins to fill the next block.
+func (f *fold) goOn() {
+	f.fill++
+	b := f.blocks[f.fill]
+	f.used += cap(b) - len(b)
 }
 
-func (f *fold) keyOf(r *folded) []byte { return f.blocks[r.block][r.at : r.at+r.key] }
+// roomForLarge makes a block for one row. What room others have is given up for it: else it would be held, and not counted.
+func (f *fold) roomForLarge(size int) int {
+	for f.fill+1 < len(f.blocks) {
+		f.goOn()
+	}
+	at := slices.IndexFunc(f.blocks, func(b []byte) bool { return b == nil })
+	if at < 0 {
+		at = len(f.blocks)
+		f.blocks = append(f.blocks, nil)
+		f.fill = at
+	}
+	f.blocks[at] = make([]byte, 0, size)
+	f.used += size
+	return at
+}
 
-// sorted gives the rows by key; nil is a delete.
+// shareWith takes note of what all keys begin with.
+func (f *fold) shareWith(key []byte) {
+	if len(f.rows) == 0 {
+		f.common = append(f.common[:0], key...)
+	}
+	for !bytes.HasPrefix(key, f.common) {
+		f.common = f.common[:len(f.common)-1]
+	}
+}
+
+func (f *fold) keyOf(row uint32) []byte {
+	r := &f.rows[row]
+	return f.blocks[r.block][r.at : r.at+r.key]
+}
+
+// sorted gives the newest row of each key, by key; nil is a delete.
 func (f *fold) sorted() iter.Seq2[[]byte, []byte] {
 	return func(yield func(key, row []byte) bool) {
-		type place struct {
-			prefix uint64 // of the key, without what all have
-			row    int32
-		}
-		order := make([]place, len(f.rows))
-		for i := range f.rows {
-			var prefix [8]byte
-			copy(prefix[:], f.keyOf(&f.rows[i])[1:])
-			order[i] = place{binary.BigEndian.Uint64(prefix[:]), int32(i)}
-		}
-		slices.SortFunc(order, func(a, b place) int {
-			if c := cmp.Compare(a.prefix, b.prefix); c != 0 {
-				return c
-			}
-			return bytes.Compare(f.keyOf(&f.rows[a.row]), f.keyOf(&f.rows[b.row]))
-		})
-		for _, p := range order {
+		f.arrange()
+		for _, p := range f.order {
 			r := &f.rows[p.row]
+			b := f.blocks[r.block][r.at:]
 			var row []byte
-			if r.value >= 0 {
-				from := r.at + r.key
-				row = f.blocks[r.block][from : from+uint32(r.value)]
+			if r.row >= 0 {
+				row = b[r.key:][:r.row]
 			}
-			if !yield(f.keyOf(r), row) {
+			if !yield(b[:r.key:r.key], row) {
 				return
 			}
+		}
+	}
+}
+
+// thin removes the rows that are not the newest of their keys, where it then takes no more than most bytes.
+func (f *fold) thin(most int) bool {
+	f.arrange()
+	left := 0
+	for _, p := range f.order {
+		r := &f.rows[p.row]
+		left += int(r.key) + int(max(r.row, 0)) + foldEntry
+	}
+	if left > most {
+		return false
+	}
+	f.squeeze()
+	return true
+}
+
+// squeeze moves the rows that stay to the beginning of their blocks. Within a block they lie as they came, so that none is
+// moved over one that was not.
+func (f *fold) squeeze() {
+	ends := make([]int, len(f.blocks))
+	rows := f.rows[:0]
+	for _, r := range f.rows {
+		if r.row == rowOld {
+			continue
+		}
+		b, end := f.blocks[r.block], ends[r.block]
+		size := int(r.key) + int(max(r.row, 0))
+		copy(b[end:], b[r.at:][:size])
+		r.at, ends[r.block] = uint32(end), end+size
+		rows = append(rows, r)
+	}
+	f.rows, f.fill, f.used, f.arranged = rows, -1, 0, false
+	for i, end := range ends {
+		f.blocks[i] = f.blocks[i][:end]
+		f.used += end
+		if end == 0 && cap(f.blocks[i]) != foldBlock {
+			f.blocks[i] = nil
 		}
 	}
 }

@@ -182,7 +182,7 @@ func (sh *shell) apply(c command) error {
 	for i := range c.apply.Records {
 		rec := &c.apply.Records[i]
 		if sh.r.rebuilding && sh.batch.Bytes() >= sh.room() { // thrown away if it is interrupted: any checkpoint will do
-			if err := sh.flush(); err != nil {
+			if err := sh.makeRoom(); err != nil {
 				return err
 			}
 		}
@@ -205,15 +205,32 @@ func (sh *shell) apply(c command) error {
 		sh.out.Bytes += int64(len(rec.Key) + len(rec.Value))
 	}
 	sh.cp, sh.dirty = c.cp, true
-	if c.flush || sh.batch.Bytes() >= sh.room() {
-		if err := sh.flush(); err != nil {
-			return err
-		}
+	if err := sh.settle(c.flush); err != nil {
+		return err
 	}
 	if f := sh.o.Observer.Progress; f != nil && c.apply.Next > c.apply.Position {
 		f(sh.outcome())
 	}
 	return nil
+}
+
+// settle writes the batch if that is wanted now, and else makes room where it has become big.
+func (sh *shell) settle(now bool) error {
+	switch {
+	case now:
+		return sh.flush()
+	case sh.batch.Bytes() >= sh.room():
+		return sh.makeRoom()
+	}
+	return nil
+}
+
+// makeRoom writes the batch, unless half of it is overwritten in it.
+func (sh *shell) makeRoom() error {
+	if sh.batch.thin(sh.room() / 2) {
+		return nil
+	}
+	return sh.flush()
 }
 
 func (sh *shell) flush() error {
