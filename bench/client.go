@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 
-	"github.com/tarnstream/tarn/bench/figures"
 	"github.com/tarnstream/tarn/bench/workload"
 )
 
@@ -30,9 +29,4 @@ func client(ctx context.Context, in io.Reader, out io.Writer) error {
 func self() ([]string, error) {
 	program, err := os.Executable()
 	return []string{program, clientCommand}, err
-}
-
-// sampleOf is what is kept of a run.
-func sampleOf(j workload.Job, out workload.Outcome) figures.Sample {
-	return figures.Sample{Work: j.Work, Client: j.Client, Records: j.Records, Seconds: out.Seconds, CPU: out.CPU, Idle: out.Idle, Peak: out.Peak}
 }

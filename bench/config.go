@@ -5,129 +5,199 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
+	"github.com/tarnstream/tarn/bench/figures"
 	"github.com/tarnstream/tarn/bench/workload"
 )
 
 type config struct {
-	shape   workload.Shape
-	runs    int
-	warmups int
-	brokers []string
-	own     bool // the broker is run by us: none was given
-	out     string
-	profile string
-	command string // "" compares everything
-	// countRatio and restoreRatio are the least that tarn must reach of goka's speed, guaranteeRatio what exactly-once must
-	// reach of at-least-once; 0 asks for nothing.
-	countRatio, restoreRatio, guaranteeRatio float64
+	sections []section
+	clients  []string // only these; none for all
+	runs     int
+	warmups  int
+	scale    float64
+	shape    workload.Shape // over each work's own where above 0
+	brokers  []string
+	own      bool // the broker is run by us: none was given
+	embedded bool // and is tarn's
+	out      string
+	doc      string
+	profile  string
+	targets  bool
+	asked    []figures.Target // which the command fails for
+
+	load     workload.Steady // of the latency
+	interval time.Duration   // its commit interval
+	memory   memoryConfig
 }
 
+// quickScale and quickRuns are -quick's.
 const (
-	// rebuildCommand compares restores alone, where a fold in memory has the least to gain: every other record is of a new key.
-	rebuildCommand = "rebuild"
-	// guaranteesCommand compares counts of tarn's two guarantees alone, on a real Kafka: what a transaction costs there.
-	guaranteesCommand = "guarantees"
+	quickScale = 0.25
+	quickRuns  = 3
 )
 
-// onKafka tells that the broker of the command is Apache Kafka: in the embedded one a transaction costs too little.
-func (c config) onKafka() bool { return c.command == guaranteesCommand || c.command == latencyCommand }
-
-// counters are the clients whose counts are compared, restorers those whose restores are.
-func (c config) counters() []string {
-	switch c.command {
-	case rebuildCommand:
-		return nil
-	case guaranteesCommand:
-		return []string{workload.Tarn, workload.TarnAtLeastOnce}
+func parse(args []string, stderr io.Writer) (c config, err error) {
+	at := slices.IndexFunc(args, func(a string) bool { return strings.HasPrefix(a, "-") })
+	if at < 0 {
+		at = len(args)
 	}
-	return []string{workload.Tarn, workload.TarnAtLeastOnce, workload.Goka}
-}
-
-func (c config) restorers() []string {
-	if c.command == guaranteesCommand {
-		return nil
-	}
-	return []string{workload.Tarn, workload.Goka}
-}
-
-// peer is whom the others are compared to.
-func (c config) peer() string {
-	if c.command == guaranteesCommand {
-		return workload.TarnAtLeastOnce
-	}
-	return workload.Goka
-}
-
-func parse(args []string, stderr io.Writer) (config, error) {
-	c, runs, records, keys := config{warmups: 1}, 5, 1_000_000, 100_000
-	if len(args) > 0 && (args[0] == rebuildCommand || args[0] == guaranteesCommand) {
-		c.command, args = args[0], args[1:]
-	}
-	switch c.command {
-	case rebuildCommand:
-		records, keys = 2_000_000, 1_000_000
-	case guaranteesCommand:
-		runs = 3
-	}
-	var brokers string
-	var quick bool
+	names, args := args[:at], args[at:]
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.SetOutput(stderr)
-	fs.IntVar(&c.runs, "runs", runs, "runs of each client that count, after a warm-up")
-	fs.IntVar(&c.shape.Records, "records", records, "records of each topic")
-	fs.IntVar(&c.shape.Keys, "keys", keys, "different keys")
-	fs.IntVar(&c.shape.Partitions, "partitions", 4, "partitions of each topic")
-	fs.IntVar(&c.shape.ValueBytes, "value", 100, "`bytes` of a value")
-	fs.Uint64Var(&c.shape.Seed, "seed", 1, "draws keys and values")
-	fs.StringVar(&brokers, "brokers", "", "`addresses` of a Kafka to use, separated by commas; without it one is run: tarn dev, for guarantees Apache Kafka")
-	fs.StringVar(&c.out, "out", "", "`folder` for results.json, results.md and plot.png")
-	fs.StringVar(&c.profile, "profile", "", "`folder` for a processor and a heap profile of each run")
-	fs.BoolVar(&quick, "quick", false, "200,000 records, 20,000 keys, 3 runs without a warm-up; other flags win")
-	c.ratios(fs)
+	fs.Usage = func() { usage(fs) }
+	var clients, brokers, options string
+	var quick bool
+	fs.StringVar(&clients, "clients", "", "only these `clients`, separated by commas, of those that each section has")
+	fs.StringVar(&brokers, "brokers", "", "`addresses` of a Kafka to use, separated by commas, instead of one that is started")
+	fs.StringVar(&options, "memory-options", "0,128", "memory: values of processor.MemoryBytes in `MiB`, separated by commas; 0 is the default")
+	fs.BoolVar(&quick, "quick", false, fmt.Sprintf("small, tarn and goka alone: -scale %g, %d runs without a warm-up; other flags win", quickScale, quickRuns))
+	c.flags(fs)
+	asked := asks(fs)
 	if err := fs.Parse(args); err != nil {
 		return c, err
 	}
 	if fs.NArg() > 0 {
-		return c, fmt.Errorf("bench: unexpected argument %q", fs.Arg(0))
+		return c, fmt.Errorf("bench: unexpected argument %q: sections go before the flags", fs.Arg(0))
 	}
 	if quick {
-		c.quick(fs)
+		c.quick(fs, &clients)
 	}
-	if c.own = brokers == ""; !c.own {
-		c.brokers = strings.Split(brokers, ",")
+	if c.clients, c.brokers = list(clients), list(brokers); len(c.brokers) == 0 {
+		c.own = true
 	}
-	if c.runs < 1 {
-		return c, fmt.Errorf("bench: -runs %d: at least 1", c.runs)
+	c.asked = asked()
+	if c.memory.options, err = mebibytes(options); err != nil {
+		return c, err
 	}
-	return c, c.shape.Fault()
+	if err := c.fault(); err != nil {
+		return c, err
+	}
+	return c, c.choose(names)
 }
 
-// ratios are the flags that ask for what the command measures.
-func (c *config) ratios(fs *flag.FlagSet) {
-	if slices.Contains(c.counters(), workload.Goka) {
-		fs.Float64Var(&c.countRatio, "count-ratio", 0, "fail when tarn's count, at least once as goka's is, is not at least so many times as fast as goka's")
+// flags are those that go into the config as they are.
+func (c *config) flags(fs *flag.FlagSet) {
+	fs.BoolVar(&c.targets, "targets", false, "print how the figures stand to those to reach; without sections: of count, rebuild and restart")
+	fs.IntVar(&c.runs, "runs", 5, "runs of each client that count")
+	fs.IntVar(&c.warmups, "warmups", 1, "runs of each client before them, that do not")
+	fs.Float64Var(&c.scale, "scale", 1, "the part of each work's records and keys that is measured")
+	fs.IntVar(&c.shape.Records, "records", 0, "records of each topic; 0 for each work's own")
+	fs.IntVar(&c.shape.Keys, "keys", 0, "different keys; 0 for each work's own")
+	fs.IntVar(&c.shape.Partitions, "partitions", 0, "partitions of each topic; 0 for each work's own")
+	fs.IntVar(&c.shape.ValueBytes, "value", 0, "`bytes` of a value; 0 for each work's own")
+	fs.Uint64Var(&c.shape.Seed, "seed", 1, "draws keys and values")
+	fs.BoolVar(&c.embedded, "embedded", false, "run tarn's development broker instead of Apache Kafka")
+	fs.StringVar(&c.out, "out", "", "`folder` for figures as JSON and Markdown, and plots")
+	fs.StringVar(&c.doc, "doc", "", "Markdown `file` whose marked places get the figures; with -out")
+	fs.StringVar(&c.profile, "profile", "", "`folder` for a processor and a heap profile of each run")
+	fs.IntVar(&c.load.Rate, "latency-rate", 10_000, "latency: records a second")
+	fs.DurationVar(&c.load.Measured, "latency-time", 20*time.Second, "latency: how long records are timed")
+	fs.DurationVar(&c.load.Warmup, "latency-warmup", 5*time.Second, "latency: how long they are not, before that")
+	fs.DurationVar(&c.interval, "commit-interval", 100*time.Millisecond, "latency: processor.CommitInterval")
+	fs.IntVar(&c.memory.rate, "memory-rate", 8<<20, "memory: what may be written to the broker, in `bytes` a second; 0 for as fast as it takes it")
+}
+
+// asks are the flags that ask for a ratio. What it gives is known after Parse.
+func asks(fs *flag.FlagSet) func() []figures.Target {
+	all := ratios()
+	for i := range all {
+		fs.Float64Var(&all[i].Least, all[i].name, 0, all[i].usage)
 	}
-	if c.counters() != nil {
-		fs.Float64Var(&c.guaranteeRatio, "guarantee-ratio", 0, "fail when tarn's count exactly once is not at least so many times as fast as at least once")
+	return func() (asked []figures.Target) {
+		for _, r := range all {
+			if r.Least > 0 {
+				asked = append(asked, r.Target)
+			}
+		}
+		return asked
 	}
-	if c.restorers() != nil {
-		fs.Float64Var(&c.restoreRatio, "restore-ratio", 0, "fail when tarn's restore is not at least so many times as fast as goka's")
+}
+
+func usage(fs *flag.FlagSet) {
+	out := fs.Output()
+	fmt.Fprint(out, "usage: bench [sections] [flags]\n\nSections, count and rebuild by default, all for all of them:\n\n")
+	for _, s := range sections() {
+		fmt.Fprintf(out, "  %-16s %s\n", s.name, s.about)
+		for _, line := range s.setup() {
+			fmt.Fprintf(out, "  %-16s   %s\n", "", line)
+		}
 	}
+	fmt.Fprint(out, "\nFlags:\n\n")
+	fs.PrintDefaults()
 }
 
 // quick makes small what was not asked for.
-func (c *config) quick(fs *flag.FlagSet) {
+func (c *config) quick(fs *flag.FlagSet, clients *string) {
 	asked := map[string]bool{}
 	fs.Visit(func(f *flag.Flag) { asked[f.Name] = true })
-	small := func(name string, at *int, n int) {
-		if !asked[name] {
-			*at = n
+	small(asked["runs"], &c.runs, quickRuns)
+	small(asked["warmups"], &c.warmups, 0)
+	small(asked["scale"], &c.scale, quickScale)
+	small(asked["clients"], clients, strings.Join([]string{workload.Tarn, workload.TarnAtLeastOnce, workload.Goka}, ","))
+}
+
+func small[T any](asked bool, at *T, v T) {
+	if !asked {
+		*at = v
+	}
+}
+
+// choose takes the sections that were named, or those of the flags.
+func (c *config) choose(names []string) (err error) {
+	switch {
+	case len(names) > 0:
+	case c.targets:
+		names = []string{countWork, rebuildWork, restartWork}
+	default:
+		names = []string{countWork, rebuildWork}
+	}
+	if c.sections, err = pick(names); err != nil {
+		return err
+	}
+	for i := range c.sections {
+		if c.sections[i], err = c.sections[i].only(c.clients).sized(*c); err != nil {
+			return err
 		}
 	}
-	small("runs", &c.runs, 3)
-	small("records", &c.shape.Records, 200_000)
-	small("keys", &c.shape.Keys, 20_000)
-	c.warmups = 0
+	return nil
+}
+
+func (c *config) fault() error {
+	switch {
+	case c.runs < 1 || c.warmups < 0:
+		return fmt.Errorf("bench: -runs %d, -warmups %d: at least 1 and 0", c.runs, c.warmups)
+	case c.scale <= 0:
+		return fmt.Errorf("bench: -scale %g: above 0", c.scale)
+	case c.interval <= 0:
+		return fmt.Errorf("bench: -commit-interval %v: above 0", c.interval)
+	case c.embedded && !c.own:
+		return fmt.Errorf("bench: -embedded and -brokers: one of them")
+	case c.doc != "" && c.out == "":
+		return fmt.Errorf("bench: -doc %s: its plots need -out", c.doc)
+	}
+	return nil
+}
+
+func list(text string) (items []string) {
+	for _, item := range strings.Split(text, ",") {
+		if item = strings.TrimSpace(item); item != "" {
+			items = append(items, item)
+		}
+	}
+	return items
+}
+
+func mebibytes(text string) (bytes []int64, err error) {
+	for _, item := range list(text) {
+		n, err := strconv.ParseInt(item, 10, 32)
+		if err != nil || n < 0 {
+			return nil, fmt.Errorf("bench: -memory-options %q: not a number of MiB", item)
+		}
+		bytes = append(bytes, n<<20)
+	}
+	return bytes, nil
 }

@@ -1,15 +1,15 @@
-// Command bench measures tarn, exactly-once and at-least-once, beside goka: a stateful count and the restore of a table.
+// Command bench measures tarn beside goka and Kafka Streams, which do the same work on the same topics of the same broker.
 //
-//	go run ./bench                      # a million records, 5 runs of each, some minutes
-//	go run ./bench -quick               # small: is it still about as fast as it was?
-//	go run ./bench -out ./results       # also results.json, results.md and plot.png
-//	go run ./bench -brokers host:9092   # a Kafka of your own instead of the embedded broker
-//	go run ./bench rebuild              # only the restore, of 2 million records with a million keys
-//	go run ./bench guarantees           # only the count, exactly-once and at-least-once, on Apache Kafka
-//	go run ./bench latency              # from input to output at a steady rate, in both, on Apache Kafka
-//	go run ./bench memory               # what processor.MemoryBytes holds 64 partitions and three tables to
+//	go run ./bench                        # count and rebuild, 5 runs of each client by turns: half an hour
+//	go run ./bench -targets               # count, rebuild and restart, and how they stand to the figures to reach
+//	go run ./bench count map -runs 3      # only these sections; go run ./bench -h names them
+//	go run ./bench all -out docs/benchmarks -doc docs/benchmarks.md   # everything, and all files: hours
+//	go run ./bench count -clients tarn,tarn-at-least-once             # only these clients
+//	go run ./bench -quick                 # small, tarn and goka alone: is it still about as fast as it was?
 //
-// The broker and every client run in processes of their own. docs/benchmarks.md describes the method.
+// Sections are named before the flags. The broker is an Apache Kafka that is started for it, which needs Java and Maven;
+// -embedded takes tarn's development broker instead, -brokers a Kafka of your own. The broker and every client run in
+// processes of their own. docs/benchmarks.md describes the method and shows the figures of a run.
 package main
 
 import (
@@ -34,20 +34,7 @@ func run(ctx context.Context, args []string, out io.Writer) int {
 	if len(args) > 0 && args[0] == clientCommand {
 		return exit(client(ctx, os.Stdin, out))
 	}
-	if len(args) > 0 && args[0] == memoryCommand {
-		c, err := parseMemory(args[1:], os.Stderr)
-		return measured(err, func() error { return pressure(ctx, c, out) })
-	}
-	if len(args) > 0 && args[0] == latencyCommand {
-		c, err := parseLatency(args[1:], os.Stderr)
-		return measured(err, func() error { return latency(ctx, c, out) })
-	}
 	c, err := parse(args, os.Stderr)
-	return measured(err, func() error { return compare(ctx, c, out) })
-}
-
-// measured runs what the command line asks for, unless it was not understood.
-func measured(err error, measure func() error) int {
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		return 0
@@ -55,7 +42,7 @@ func measured(err error, measure func() error) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 2
 	}
-	return exit(measure())
+	return exit(c.with(ctx, out, func(b *bench) error { return b.all(ctx) }))
 }
 
 func exit(err error) int {

@@ -8,121 +8,164 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
 	"github.com/tarnstream/tarn/bench/figures"
-	"github.com/tarnstream/tarn/bench/workload"
 	"github.com/tarnstream/tarn/devbroker"
+	"github.com/tarnstream/tarn/internal/kafka"
 )
 
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == clientCommand { // measure runs this very program
+	if len(os.Args) > 1 && os.Args[1] == clientCommand { // a job is done by this very program
 		os.Exit(run(context.Background(), os.Args[1:], os.Stdout))
 	}
 	goleak.VerifyTestMain(m)
 }
 
-// Both clients do the whole work, which compare verifies, and the figures of all are written.
-func TestCompare(t *testing.T) {
+// embedded is a broker, and what a bench is told of it.
+func embedded(t *testing.T) (b *devbroker.Broker, flags []string) {
+	t.Helper()
 	b, err := devbroker.Start()
 	require.NoError(t, err)
-	defer func() { require.NoError(t, b.Close()) }()
+	t.Cleanup(func() { require.NoError(t, b.Close()) })
+	return b, []string{"-brokers", b.Addrs()[0], "-scale", "0.001", "-clients", "tarn,tarn-at-least-once,goka,fetch", "-runs", "1"}
+}
+
+func benched(t *testing.T, status int, args ...[]string) string {
+	t.Helper()
+	var all []string
+	for _, some := range args {
+		all = append(all, some...)
+	}
+	var out bytes.Buffer
+	require.Equal(t, status, run(t.Context(), all, &out), out.String())
+	return out.String()
+}
+
+func read(t *testing.T, path string, v any) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(data, v))
+}
+
+// Every client does the whole of each work, which is verified; all figures are shown and written, the targets' too, and
+// nothing is left in the broker.
+func TestBench(t *testing.T) {
+	b, flags := embedded(t)
 	folder := t.TempDir()
-	var out bytes.Buffer
-	args := []string{"-brokers", b.Addrs()[0], "-records", "3000", "-keys", "100", "-runs", "1", "-out", folder}
-	require.Zero(t, run(t.Context(), args, &out), out.String())
+	doc := filepath.Join(folder, "benchmarks.md")
+	places := ""
+	for _, place := range []string{"surroundings", "count", "map", "rebuild", "targets"} {
+		places += "<!-- figures: " + place + " -->\n<!-- end of figures -->\n"
+	}
+	require.NoError(t, os.WriteFile(doc, []byte(places), 0o644))
+	out := filepath.Join(folder, "benchmarks")
+	shown := benched(t, 0, []string{"rebuild", "map", "count"}, flags, []string{"-targets", "-out", out, "-doc", doc})
 
-	data, err := os.ReadFile(filepath.Join(folder, "results.json"))
+	text, err := os.ReadFile(doc)
 	require.NoError(t, err)
-	var r result
-	require.NoError(t, json.Unmarshal(data, &r))
-	var done []string
+	for section, clients := range map[string][]string{
+		"count":   {"tarn count", "tarn-at-least-once count", "goka count", "fetch fetch"},
+		"map":     {"tarn map", "tarn-at-least-once map", "goka map"},
+		"rebuild": {"tarn rebuild", "goka rebuild"},
+	} {
+		var r figures.Report
+		read(t, filepath.Join(out, section+".json"), &r)
+		var done []string
+		for _, s := range r.Summaries {
+			require.Positive(t, s.Rate)
+			require.Equal(t, 1, s.Runs, "the warm-up does not count")
+			done = append(done, s.Client+" "+s.Work)
+		}
+		require.Equal(t, clients, done)
+		require.Contains(t, shown, r.Table(figures.Terminal))
+		require.Contains(t, string(text), r.Table(figures.Markdown))
+		require.Contains(t, string(text), "](benchmarks/"+section+".png)")
+		require.FileExists(t, filepath.Join(out, section+".md"))
+		require.FileExists(t, filepath.Join(out, section+".png"))
+	}
+	var verdicts []figures.Verdict
+	read(t, filepath.Join(out, "targets.json"), &verdicts)
+	require.Len(t, verdicts, len(targets()))
+	require.True(t, verdicts[0].Measured)
+	require.Contains(t, shown, figures.TargetTable(verdicts, figures.Terminal))
+	require.Contains(t, string(text), figures.TargetTable(verdicts, figures.Markdown))
+	require.FileExists(t, filepath.Join(out, "surroundings.json"))
+	nothingLeft(t, b)
+}
+
+// nothingLeft looks at a broker's topics.
+func nothingLeft(t *testing.T, b *devbroker.Broker) {
+	t.Helper()
+	client, err := kafka.NewClient(kafka.Config{Brokers: b.Addrs()})
+	require.NoError(t, err)
+	defer client.Close()
+	topics, err := client.Topics(t.Context())
+	require.NoError(t, err)
+	delete(topics, "__consumer_offsets")
+	require.Empty(t, topics)
+}
+
+// Growth is shown by size, and is no figure of the work that targets speak of.
+func TestBench_Growth(t *testing.T) {
+	b, flags := embedded(t)
+	out := t.TempDir()
+	shown := benched(t, 0, []string{"grow-partitions"}, flags, []string{"-clients", "tarn", "-out", out, "-warmups", "0", "-targets"})
+	var r figures.Report
+	read(t, filepath.Join(out, "grow-partitions.json"), &r)
+	var sizes []float64
 	for _, s := range r.Summaries {
-		require.Positive(t, s.Rate)
-		require.Equal(t, 1, s.Runs, "the warm-up does not count")
-		done = append(done, s.Client+" "+s.Work)
+		sizes = append(sizes, s.X)
 	}
-	require.Equal(t, []string{"fetch fetch", "tarn count", "tarn-at-least-once count", "goka count", "tarn restore", "goka restore"}, done)
-	markdown, err := os.ReadFile(filepath.Join(folder, "results.md"))
-	require.NoError(t, err)
-	require.Contains(t, out.String(), "exactly-once counts ")
-	require.Contains(t, string(markdown), figures.Table(r.Summaries, "goka", true))
-	require.FileExists(t, filepath.Join(folder, "plot.png"))
-	_, _, err = b.Config("bench-events")
-	require.Error(t, err, "the topics are deleted at the end")
+	require.Equal(t, []float64{1, 4, 16, 64}, sizes)
+	require.FileExists(t, filepath.Join(out, "grow-partitions.png"))
+	require.Contains(t, shown, "0 of 22 reached, 0 missed, 22 not measured")
+	nothingLeft(t, b)
 }
 
-func TestQuickLeavesWhatWasAskedFor(t *testing.T) {
-	c, err := parse([]string{"-quick", "-keys", "7"}, io.Discard)
-	require.NoError(t, err)
-	require.Equal(t, workload.Shape{Partitions: 4, Records: 200_000, Keys: 7, ValueBytes: 100, Seed: 1}, c.shape)
-	require.Equal(t, 3, c.runs)
-	require.Zero(t, c.warmups)
-	require.True(t, c.own)
+// A ratio that is asked for and not reached is an error, also where it was not measured.
+func TestBench_Ratios(t *testing.T) {
+	_, flags := embedded(t)
+	flags = append(flags, "-warmups", "0")
+	benched(t, 0, []string{"count"}, flags, []string{"-count-ratio", "0.001", "-cpu-ratio", "0.001", "-guarantee-ratio", "0.001"})
+	benched(t, 1, []string{"count"}, flags, []string{"-clients", "tarn,tarn-at-least-once", "-guarantee-ratio", "1000"})
+	benched(t, 1, []string{"rebuild"}, flags, []string{"-clients", "tarn", "-restore-ratio", "0.001"})
 }
 
-// A rebuild compares restores alone.
-func TestRebuild(t *testing.T) {
-	b, err := devbroker.Start()
+// A client that fails takes no further part; the others' figures are shown, and the command fails.
+func TestBench_ClientThatFails(t *testing.T) {
+	broker, flags := embedded(t)
+	c, err := parse(append([]string{"count"}, flags...), io.Discard)
 	require.NoError(t, err)
-	defer func() { require.NoError(t, b.Close()) }()
+	c.sections[0].trials[0].clients = []entrant{{name: "nobody", client: "nobody"}, {name: "tarn", client: "tarn"}}
 	var out bytes.Buffer
-	require.Zero(t, run(t.Context(), []string{"rebuild", "-brokers", b.Addrs()[0], "-records", "3000", "-keys", "1500", "-runs", "1"}, &out), out.String())
-	require.Contains(t, out.String(), "restore tarn")
-	require.NotContains(t, out.String(), "count")
-	c, err := parse([]string{"rebuild"}, io.Discard)
-	require.NoError(t, err)
-	require.Equal(t, workload.Shape{Partitions: 4, Records: 2_000_000, Keys: 1_000_000, ValueBytes: 100, Seed: 1}, c.shape)
+	err = c.with(t.Context(), &out, func(b *bench) error { return b.all(t.Context()) })
+	require.ErrorContains(t, err, "count: nobody: ")
+	require.Regexp(t, `warm-up +nobody +FAILED`, out.String())
+	require.NotRegexp(t, `1 of 1 +nobody`, out.String())
+	require.Regexp(t, `│ count │ tarn +│ +1 │`, out.String())
+	nothingLeft(t, broker)
 }
 
-func TestFlags(t *testing.T) {
-	c, err := parse([]string{"-brokers", "a:1,b:2", "-count-ratio", "1.5"}, io.Discard)
-	require.NoError(t, err)
-	require.Equal(t, []string{"a:1", "b:2"}, c.brokers)
-	require.False(t, c.own)
-	require.InDelta(t, 1.5, c.countRatio, 0)
-	for _, args := range [][]string{{"-runs", "0"}, {"-records", "0"}, {"-value", "1"}, {"extra"}, {"-unknown"}} {
-		require.Equal(t, 2, run(t.Context(), args, io.Discard), args)
-	}
+// Each guarantee's records are timed on their way through a group.
+func TestBench_Latency(t *testing.T) {
+	b, flags := embedded(t)
+	shown := benched(t, 0, []string{"latency"}, flags, []string{"-runs", "2", "-latency-rate", "500", "-latency-time", "400ms", "-latency-warmup", "200ms", "-commit-interval", "50ms"})
+	require.Regexp(t, `│ tarn +│ +2 │ +400 │`, shown, "those after the warm-up")
+	require.Regexp(t, `│ tarn-at-least-once +│ +2 │ +400 │`, shown)
+	nothingLeft(t, b)
 }
 
-// Each guarantee is compared to what promises the same.
-func TestMissed(t *testing.T) {
-	all := []figures.Summary{{Work: "count", Client: "tarn", Rate: 24}, {Work: "count", Client: "tarn-at-least-once", Rate: 30}, {Work: "count", Client: "goka", Rate: 10}}
-	missed := func(c config) error { return (&bench{config: c}).missed(all) }
-	require.NoError(t, missed(config{}))
-	require.NoError(t, missed(config{countRatio: 3, guaranteeRatio: 0.8}))
-	require.EqualError(t, missed(config{countRatio: 3.1}), "count: tarn-at-least-once is 3.00 times as fast as goka, asked for is 3.10")
-	require.EqualError(t, missed(config{guaranteeRatio: 0.85}), "count: tarn is 0.80 times as fast as tarn-at-least-once, asked for is 0.85")
-}
-
-// The two guarantees alone are compared, each first in its turn.
-func TestGuarantees(t *testing.T) {
-	b, err := devbroker.Start()
-	require.NoError(t, err)
-	defer func() { require.NoError(t, b.Close()) }()
-	var out bytes.Buffer
-	args := []string{"guarantees", "-brokers", b.Addrs()[0], "-records", "3000", "-keys", "100", "-runs", "1", "-guarantee-ratio", "0.001"}
-	require.Zero(t, run(t.Context(), args, &out), out.String())
-	require.Contains(t, out.String(), "of tarn-at-least-once")
-	require.NotContains(t, out.String(), "count   goka")
-	require.NotContains(t, out.String(), "restore")
-	require.Equal(t, 1, run(t.Context(), append(args, "-guarantee-ratio", "1000"), &out), "it is asked for too much")
-	c, err := parse([]string{"guarantees"}, io.Discard)
-	require.NoError(t, err)
-	require.Equal(t, workload.Shape{Partitions: 4, Records: 1_000_000, Keys: 100_000, ValueBytes: 100, Seed: 1}, c.shape)
-	require.Equal(t, 3, c.runs)
-	require.Equal(t, 2, run(t.Context(), []string{"guarantees", "-count-ratio", "1"}, io.Discard), "there is no goka")
-}
-
-func TestTurned(t *testing.T) {
-	clients := []string{"a", "b", "c"}
-	require.Equal(t, []string{"c", "a", "b"}, turned(clients, -1), "the warm-up")
-	require.Equal(t, clients, turned(clients, 0))
-	require.Equal(t, []string{"b", "c", "a"}, turned(clients, 1))
-	require.Empty(t, turned(nil, 1))
+func TestBench_Memory(t *testing.T) {
+	b, flags := embedded(t)
+	shown := benched(t, 0, []string{"memory"}, flags, []string{"-partitions", "3", "-memory-options", "64", "-memory-rate", "0"})
+	require.Regexp(t, `│ 64 +│ crowd +│ +28 │`, shown, "the bound is 7/16 of the option")
+	require.Regexp(t, `│ 64 +│ again +│ +28 │`, shown)
+	nothingLeft(t, b)
 }
 
 func TestClientRefusesNonsense(t *testing.T) {
@@ -130,17 +173,20 @@ func TestClientRefusesNonsense(t *testing.T) {
 	require.Error(t, client(t.Context(), bytes.NewBufferString(`{"Client":"nobody"}`), io.Discard))
 }
 
-// Each guarantee's records are timed on their way through a group.
-func TestLatency(t *testing.T) {
-	b, err := devbroker.Start()
+// A document that has no place for what is asked for is told of before anything is measured.
+func TestBench_DocumentWithoutPlace(t *testing.T) {
+	_, flags := embedded(t)
+	folder := t.TempDir()
+	doc := filepath.Join(folder, "doc.md")
+	require.NoError(t, os.WriteFile(doc, []byte("<!-- figures: surroundings -->\n<!-- end of figures -->\n"), 0o644))
+	began := time.Now()
+	require.NotContains(t, benched(t, 1, []string{"count"}, flags, []string{"-out", folder, "-doc", doc}), "== count", "after %v", time.Since(began))
+	require.NoFileExists(t, filepath.Join(folder, "count.json"))
+}
+
+// The document of the project has a place for everything.
+func TestDocumentHasAllPlaces(t *testing.T) {
+	c, err := parse([]string{"all", "-targets", "-out", "../docs/benchmarks", "-doc", "../docs/benchmarks.md"}, io.Discard)
 	require.NoError(t, err)
-	defer func() { require.NoError(t, b.Close()) }()
-	var out bytes.Buffer
-	args := []string{"latency", "-brokers", b.Addrs()[0], "-rate", "500", "-time", "400ms", "-warmup", "200ms", "-keys", "100", "-runs", "1", "-commit-interval", "50ms"}
-	require.Zero(t, run(t.Context(), args, &out), out.String())
-	require.Regexp(t, `│ tarn +│ +200 │`, out.String(), "those after the warm-up")
-	require.Regexp(t, `│ tarn-at-least-once +│ +200 │`, out.String())
-	for _, wrong := range [][]string{{"-rate", "0"}, {"-time", "0s"}, {"-warmup", "-1s"}, {"-commit-interval", "0s"}, {"-keys", "0"}, {"-runs", "0"}} {
-		require.Equal(t, 2, run(t.Context(), append([]string{"latency"}, wrong...), io.Discard), wrong)
-	}
+	require.NoError(t, (&bench{config: c}).places())
 }

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"encoding/json"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -13,55 +13,168 @@ import (
 
 	"github.com/tarnstream/tarn/bench/figures"
 	"github.com/tarnstream/tarn/bench/workload"
-	"github.com/tarnstream/tarn/internal/realkafka"
 )
 
-// surroundings is what the figures depend on beside the clients.
-type surroundings struct {
+// Places of the document beside those of the sections.
+const (
+	surroundingsPlace = "surroundings"
+	targetsPlace      = "targets"
+)
+
+// all measures every section that was asked for, and shows each when it is done. What fails takes no other section with it.
+func (b *bench) all(ctx context.Context) error {
+	if err := b.places(); err != nil {
+		return err
+	}
+	s := surroundings(b.brokerText())
+	fmt.Fprint(b.log, s)
+	if err := b.write(surroundingsPlace, s, "```\n"+s.String()+"```\n"); err != nil {
+		return err
+	}
+	var errs []error
+	var summaries []figures.Summary
+	for _, section := range b.sections {
+		r, err := b.section(ctx, section)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if r.Kind != figures.Grows { // a size's figures are no work's
+			summaries = append(summaries, r.Summaries...)
+		}
+		errs = append(errs, err, b.show(r))
+	}
+	errs = append(errs, b.judge(summaries))
+	if b.out != "" {
+		fmt.Fprintf(b.log, "\nJSON, Markdown and plots are in %s\n", b.out)
+	}
+	return errors.Join(errs...)
+}
+
+// section measures one.
+func (b *bench) section(ctx context.Context, s section) (figures.Report, error) {
+	r := figures.Report{Section: s.name, Kind: s.kind, About: s.about, Setup: s.setup(), Size: s.size, Began: time.Now(), Load: loadNow(), Runs: b.runs, Warmups: b.warmups}
+	fmt.Fprintf(b.log, "\n== %s: %s\n", s.name, s.about)
+	var err error
+	switch s.name {
+	case latencySection:
+		err = b.latency(ctx, s.trials[0], &r)
+	case memorySection:
+		err = b.pressure(ctx, s.trials[0], &r)
+	default:
+		err = b.rates(ctx, s, &r)
+	}
+	return r, err
+}
+
+// show prints a section's figures and writes them where asked.
+func (b *bench) show(r figures.Report) error {
+	if r.Empty() {
+		return nil
+	}
+	fmt.Fprintf(b.log, "\n%s, %s; %.0f s\n%s\n", r.Section, strings.Join(r.Setup, "; "), time.Since(r.Began).Seconds(), r.Table(figures.Terminal))
+	if b.out == "" {
+		return nil
+	}
+	if err := r.Write(b.out); err != nil {
+		return err
+	}
+	return b.insert(r.Section, r.Markdown)
+}
+
+// judge shows how the figures stand to those to reach, and fails for those that flags ask for.
+func (b *bench) judge(all []figures.Summary) error {
+	if b.targets {
+		verdicts := figures.Judge(all, targets())
+		fmt.Fprintf(b.log, "\nfigures to reach\n%s\n%s\n", figures.TargetTable(verdicts, figures.Terminal), figures.Tally(verdicts))
+		text := fmt.Sprintf("%s: %s.\n\n%s\n", time.Now().Format("2 January 2006"), figures.Tally(verdicts), figures.TargetTable(verdicts, figures.Markdown))
+		if err := b.write(targetsPlace, verdicts, text); err != nil {
+			return err
+		}
+	}
+	return figures.Missed(figures.Judge(all, b.asked))
+}
+
+// write puts something into NAME.json and NAME.md of the folder, and into the document.
+func (b *bench) write(name string, v any, markdown string) error {
+	if b.out == "" {
+		return nil
+	}
+	return errors.Join(figures.WriteJSON(filepath.Join(b.out, name+".json"), v),
+		os.WriteFile(filepath.Join(b.out, name+".md"), []byte(markdown), 0o644),
+		b.insert(name, func(string) string { return markdown }))
+}
+
+// insert puts what markdown gives for the folder of the plots, as the document names it, into the document.
+func (b *bench) insert(place string, markdown func(folder string) string) error {
+	if b.doc == "" {
+		return nil
+	}
+	folder, err := filepath.Rel(filepath.Dir(b.doc), b.out)
+	if err != nil {
+		return err
+	}
+	text, err := os.ReadFile(b.doc)
+	if err != nil {
+		return err
+	}
+	changed, err := figures.Insert(string(text), place, markdown(folder))
+	if err != nil {
+		return fmt.Errorf("%s: %w", b.doc, err)
+	}
+	return os.WriteFile(b.doc, []byte(changed), 0o644)
+}
+
+// places tells, before hours go by, whether the document has a place for everything.
+func (b *bench) places() error {
+	if b.doc == "" {
+		return nil
+	}
+	text, err := os.ReadFile(b.doc)
+	if err != nil {
+		return err
+	}
+	wanted := []string{surroundingsPlace}
+	if b.targets {
+		wanted = append(wanted, targetsPlace)
+	}
+	for _, s := range b.sections {
+		wanted = append(wanted, s.name)
+	}
+	var errs []error
+	for _, place := range wanted {
+		_, err := figures.Insert(string(text), place, "")
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// surrounding is what the figures depend on beside the clients.
+type surrounding struct {
 	Date     time.Time         `json:"date"`
 	Machine  string            `json:"machine"`
 	Load     string            `json:"load"`
 	Go       string            `json:"go"`
 	Modules  map[string]string `json:"modules"`
 	Broker   string            `json:"broker"`
-	Topics   string            `json:"topics"`
-	Runs     string            `json:"runs"`
 	Settings map[string]string `json:"settings"`
 }
 
-func (b *bench) surroundings() surroundings {
-	s := surroundings{Date: time.Now(), Go: runtime.Version(), Modules: modules(), Load: loadNow(),
-		Machine: fmt.Sprintf("%d CPUs (%s), %s/%s", runtime.NumCPU(), cpuModel(), runtime.GOOS, runtime.GOARCH),
-		Broker:  strings.Join(b.config.brokers, ","),
-		Topics: fmt.Sprintf("%d partitions, %d records with %d keys, values of %d bytes, seed %d", b.shape.Partitions, b.shape.Records,
-			b.shape.Keys, b.shape.ValueBytes, b.shape.Seed),
-		Runs:     fmt.Sprintf("%d of each, alternated, after %d warm-up", b.runs, b.warmups),
-		Settings: map[string]string{workload.Tarn: workload.TarnSettings}}
-	if b.peer() == workload.Goka {
-		s.Settings[workload.Goka] = workload.GokaSettings
-	}
-	switch {
-	case b.own && b.onKafka():
-		s.Broker = "Apache Kafka " + realkafka.Newest + ", one, on this machine, its files in the temporary folder, replication 1"
-	case b.own:
-		s.Broker = "tarn dev, in memory, in a process of its own"
-	}
-	return s
+func surroundings(broker string) surrounding {
+	return surrounding{Date: time.Now(), Go: runtime.Version(), Modules: modules(), Load: loadNow(), Broker: broker,
+		Machine:  fmt.Sprintf("%d CPUs (%s), %s of memory, %s/%s", runtime.NumCPU(), cpuModel(), memorySize(), runtime.GOOS, runtime.GOARCH),
+		Settings: map[string]string{workload.Tarn: workload.TarnSettings, workload.Goka: workload.GokaSettings}}
 }
 
 // String is for people.
-func (s surroundings) String() string {
+func (s surrounding) String() string {
 	var b strings.Builder
 	line := func(name, text string) { fmt.Fprintf(&b, "%-8s %s\n", name, text) }
 	line("machine", s.Machine+"; load "+s.Load)
 	line("versions", s.Go+", goka "+s.Modules["github.com/lovoo/goka"]+", sarama "+s.Modules["github.com/IBM/sarama"]+
 		", goleveldb "+s.Modules["github.com/syndtr/goleveldb"])
 	line("broker", s.Broker)
-	line("topics", s.Topics)
-	line("runs", s.Runs)
-	line("tarn", s.Settings[workload.Tarn])
-	if goka, ok := s.Settings[workload.Goka]; ok {
-		line("goka", goka)
+	for _, name := range []string{workload.Tarn, workload.Goka} {
+		line(name, s.Settings[name])
 	}
 	return b.String()
 }
@@ -86,69 +199,29 @@ func loadNow() string {
 }
 
 func cpuModel() string {
-	data, _ := os.ReadFile("/proc/cpuinfo") // elsewhere: unknown
-	for line := range strings.Lines(string(data)) {
-		if name, model, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-			return strings.TrimSpace(model)
-		}
+	if model, ok := entry("/proc/cpuinfo", "model name"); ok {
+		return model
 	}
 	return "unknown model"
 }
 
-// result is what goes into results.json.
-type result struct {
-	Surroundings surroundings      `json:"surroundings"`
-	Summaries    []figures.Summary `json:"summaries"`
-	Samples      []figures.Sample  `json:"samples"`
-}
-
-// show prints the figures, writes them where asked, and tells what was missed.
-func (b *bench) show(s surroundings) error {
-	r := result{Surroundings: s, Summaries: figures.Summarize(b.samples), Samples: b.samples}
-	fmt.Fprintf(b.log, "\n%s\n", figures.Table(r.Summaries, b.peer(), false))
-	if once, ok := figures.Ratio(r.Summaries, workload.Count, workload.Tarn, workload.TarnAtLeastOnce); ok {
-		fmt.Fprintf(b.log, "exactly-once counts %.2f times as fast as at-least-once\n", once)
-	}
-	if b.out != "" {
-		if err := r.write(b.out, b.peer()); err != nil {
-			return err
+func memorySize() string {
+	var kib int64
+	if text, ok := entry("/proc/meminfo", "MemTotal"); ok {
+		if n, _ := fmt.Sscanf(text, "%d kB", &kib); n == 1 {
+			return fmt.Sprintf("%.0f GiB", float64(kib)/(1<<20))
 		}
-		fmt.Fprintf(b.log, "\nresults.json, results.md and plot.png are in %s\n", b.out)
 	}
-	return b.missed(r.Summaries)
+	return "an unknown size"
 }
 
-// missed tells which ratio that was asked for is not reached. goka counts at least once, and is compared to what does the same.
-func (b *bench) missed(all []figures.Summary) error {
-	return errors.Join(target{workload.Count, workload.TarnAtLeastOnce, workload.Goka, b.countRatio}.check(all),
-		target{workload.Count, workload.Tarn, workload.TarnAtLeastOnce, b.guaranteeRatio}.check(all),
-		target{workload.Restore, workload.Tarn, workload.Goka, b.restoreRatio}.check(all))
-}
-
-// target is the least that a client must reach of its peer's speed.
-type target struct {
-	work, client, peer string
-	least              float64
-}
-
-func (t target) check(all []figures.Summary) error {
-	if ratio, ok := figures.Ratio(all, t.work, t.client, t.peer); ok && ratio < t.least {
-		return fmt.Errorf("%s: %s is %.2f times as fast as %s, asked for is %.2f", t.work, t.client, ratio, t.peer, t.least)
+// entry is what a file of lines "name: text" says of a name.
+func entry(path, name string) (text string, ok bool) {
+	data, _ := os.ReadFile(path) // elsewhere there is none
+	for line := range strings.Lines(string(data)) {
+		if n, text, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(n) == name {
+			return strings.TrimSpace(text), true
+		}
 	}
-	return nil
-}
-
-func (r result) write(folder, peer string) error {
-	if err := os.MkdirAll(folder, 0o755); err != nil {
-		return err
-	}
-	data, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return err
-	}
-	markdown := "```\n" + r.Surroundings.String() + "```\n\n" + figures.Table(r.Summaries, peer, true) + "\n"
-	return errors.Join(
-		os.WriteFile(filepath.Join(folder, "results.json"), append(data, '\n'), 0o644),
-		os.WriteFile(filepath.Join(folder, "results.md"), []byte(markdown), 0o644),
-		figures.Plot(r.Summaries, filepath.Join(folder, "plot.png")))
+	return "", false
 }

@@ -4,22 +4,37 @@ import (
 	"fmt"
 	"slices"
 	"time"
-
-	"github.com/jedib0t/go-pretty/v6/table"
-	"github.com/jedib0t/go-pretty/v6/text"
 )
 
 // Delay is how long the records of one run took from end to end.
 type Delay struct {
-	Client        string
-	Records       int
-	P50, P99, Max time.Duration
+	Client  string        `json:"client"`
+	Records int           `json:"records"`
+	P50     time.Duration `json:"p50_ns"`
+	P99     time.Duration `json:"p99_ns"`
+	Max     time.Duration `json:"max_ns"`
+	// Runs is of how many runs it is the middle; Max is that of all.
+	Runs int `json:"runs"`
 }
 
 // DelayOf sums up what each record took. It panics without any.
 func DelayOf(client string, took []time.Duration) Delay {
 	sorted := slices.Sorted(slices.Values(took))
-	return Delay{Client: client, Records: len(sorted), P50: percentile(sorted, 50), P99: percentile(sorted, 99), Max: sorted[len(sorted)-1]}
+	return Delay{Client: client, Runs: 1, Records: len(sorted), P50: percentile(sorted, 50), P99: percentile(sorted, 99), Max: sorted[len(sorted)-1]}
+}
+
+// MedianDelay is what the runs of one client come to. It panics without any.
+func MedianDelay(runs []Delay) Delay {
+	all := Delay{Client: runs[0].Client}
+	var p50, p99 []float64
+	for _, d := range runs {
+		all.Runs += d.Runs
+		all.Records += d.Records
+		all.Max = max(all.Max, d.Max)
+		p50, p99 = append(p50, float64(d.P50)), append(p99, float64(d.P99))
+	}
+	all.P50, all.P99 = time.Duration(Median(p50)), time.Duration(Median(p99))
+	return all
 }
 
 // percentile is the least of the values that so many of a hundred do not exceed (nearest rank).
@@ -28,20 +43,12 @@ func percentile(sorted []time.Duration, of int) time.Duration {
 }
 
 // DelayTable shows them, beside the interval at which commits are made.
-func DelayTable(all []Delay, interval time.Duration) string {
-	t := table.NewWriter()
-	t.SetStyle(table.StyleLight)
-	t.Style().Format.Header = text.FormatDefault
-	t.AppendHeader(table.Row{"client", "records", "p50 ms", "p99 ms", "max ms", "p50 of interval", "p99 of interval"})
-	var right []table.ColumnConfig
-	for n := 2; n <= 7; n++ {
-		right = append(right, table.ColumnConfig{Number: n, Align: text.AlignRight})
-	}
-	t.SetColumnConfigs(right)
+func DelayTable(all []Delay, interval time.Duration, form Form) string {
+	var rows [][]string
 	for _, d := range all {
-		t.AppendRow(table.Row{d.Client, d.Records, millis(d.P50), millis(d.P99), millis(d.Max), ofInterval(d.P50, interval), ofInterval(d.P99, interval)})
+		rows = append(rows, []string{d.Client, fmt.Sprint(d.Runs), fmt.Sprint(d.Records), millis(d.P50), millis(d.P99), millis(d.Max), ofInterval(d.P50, interval), ofInterval(d.P99, interval)})
 	}
-	return t.Render()
+	return tabulate([]string{"client", "runs", "records", "p50 ms", "p99 ms", "max ms", "p50 of interval", "p99 of interval"}, rows, []int{2, 3, 4, 5, 6, 7, 8}, form)
 }
 
 func millis(d time.Duration) string { return fmt.Sprintf("%.1f", d.Seconds()*1000) }

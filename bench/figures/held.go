@@ -3,9 +3,6 @@ package figures
 import (
 	"fmt"
 
-	"github.com/jedib0t/go-pretty/v6/table"
-	"github.com/jedib0t/go-pretty/v6/text"
-
 	"github.com/tarnstream/tarn/observe"
 )
 
@@ -22,26 +19,19 @@ type Held struct {
 }
 
 // HeldTable shows them.
-func HeldTable(all []Held) string {
-	t := table.NewWriter()
-	t.SetStyle(table.StyleLight)
-	t.Style().Format.Header = text.FormatDefault
-	t.AppendHeader(table.Row{"option MiB", "work", "bound", "in use", "process +", "peak", "layers", "rows", "fetched", "producing", "rebuilds", "stores", "blocks", "fixed", "s"})
-	var right []table.ColumnConfig
-	for n := 3; n <= 15; n++ {
-		right = append(right, table.ColumnConfig{Number: n, Align: text.AlignRight})
-	}
-	t.SetColumnConfigs(right)
+func HeldTable(all []Held, form Form) string {
+	header := []string{"option MiB", "work", "bound", "in use", "process +", "peak", "layers", "rows", "fetched", "producing", "rebuilds", "stores", "blocks", "fixed", "s"}
+	var rows [][]string
 	for _, h := range all {
 		option := "default"
 		if h.Option > 0 {
 			option = fmt.Sprint(h.Option >> 20)
 		}
 		m := h.Parts
-		t.AppendRow(table.Row{option, h.Work, mib(m.Bound), mib(h.InUse), mib(h.Peak - h.Idle), mib(h.Peak), tenths(m.Layers), tenths(m.Rows), tenths(m.Fetched),
+		rows = append(rows, []string{option, h.Work, mib(m.Bound), mib(h.InUse), mib(h.Peak - h.Idle), mib(h.Peak), tenths(m.Layers), tenths(m.Rows), tenths(m.Fetched),
 			tenths(m.Producing), tenths(m.Rebuilds), tenths(m.Stores), tenths(m.Blocks), tenths(m.Fixed), fmt.Sprintf("%.1f", h.Seconds)})
 	}
-	return t.Render()
+	return tabulate(header, rows, []int{3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}, form)
 }
 
 func tenths(bytes int64) string { return fmt.Sprintf("%.1f", float64(bytes)/(1<<20)) }

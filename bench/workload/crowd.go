@@ -20,6 +20,12 @@ func crowdTables(group string) (counts, sizes *topology.Table[int64], last *topo
 		topology.NewTable(group+"-last", codec.Bytes, topology.FNV1a())
 }
 
+// CrowdTables are the topics of a crowd's tables.
+func CrowdTables(group string) []string {
+	counts, sizes, last := crowdTables(group)
+	return []string{counts.Name(), sizes.Name(), last.Name()}
+}
+
 // CrowdCounts is the table by which a crowd is verified.
 func CrowdCounts(group string) string {
 	counts, _, _ := crowdTables(group)

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/tarnstream/tarn/bench/figures"
+	"github.com/tarnstream/tarn/bench/workload"
+)
+
+// rates measures a section whose trials are rounds of jobs.
+func (b *bench) rates(ctx context.Context, s section, r *figures.Report) error {
+	var errs []error
+	for i, t := range s.trials {
+		if len(s.trials) > 1 {
+			fmt.Fprintf(b.log, "%s, %d of %d: ", t.work, i+1, len(s.trials))
+		}
+		errs = append(errs, b.trial(ctx, t, func(sample figures.Sample) {
+			sample.X = s.x(t.shape)
+			r.Samples = append(r.Samples, sample)
+		}))
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	r.Summaries = figures.Summarize(r.Samples)
+	return errors.Join(errs...)
+}
+
+// trial runs each client once a round; their order turns about, so that none has the best place. One that fails takes no
+// further part, and the error tells of it.
+func (b *bench) trial(ctx context.Context, t trial, keep func(figures.Sample)) (err error) {
+	j := t.job
+	j.Shape = t.shape
+	if j.Work != workload.Restart {
+		drop, err := b.filled(ctx, &j)
+		if err != nil {
+			return fmt.Errorf("%s: %w", t.work, err)
+		}
+		defer func() { err = errors.Join(err, drop()) }()
+	}
+	var errs []error
+	failed := map[string]bool{}
+	for round := range b.warmups + b.runs {
+		for _, e := range turned(t.clients, round-b.warmups) {
+			if failed[e.name] {
+				continue
+			}
+			sample, err := b.entrant(ctx, t.work, j, e)
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			if err != nil {
+				failed[e.name] = true
+				fmt.Fprintf(b.log, "%-9s %-22s FAILED: %v\n", b.note(round), e.name, err)
+				errs = append(errs, fmt.Errorf("%s: %s: %w", t.work, e.name, err))
+				continue
+			}
+			if round >= b.warmups {
+				keep(sample)
+			}
+			fmt.Fprintf(b.log, "%-9s %-22s %s\n", b.note(round), e.name, told(j, sample))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// note names a round.
+func (b *bench) note(round int) string {
+	if round < b.warmups {
+		return "warm-up"
+	}
+	return fmt.Sprintf("%d of %d", round-b.warmups+1, b.runs)
+}
+
+// told is a run's figures in a line.
+func told(j workload.Job, s figures.Sample) string {
+	speed := fmt.Sprintf("%8.0f records/s", float64(s.Records)/s.Seconds)
+	switch j.Work {
+	case workload.Restart:
+		speed = fmt.Sprintf("%8.0f ms to the first record", s.Seconds*1000)
+	case workload.Lookup:
+		speed = fmt.Sprintf("%8.0f lookups/s", float64(s.Records)/s.Seconds)
+	}
+	return fmt.Sprintf("%s  %7.2f CPU s  %5d MiB", speed, s.CPU, s.Peak>>20)
+}
+
+// entrant runs a client once.
+func (b *bench) entrant(ctx context.Context, work string, j workload.Job, e entrant) (figures.Sample, error) {
+	j.Client, j.SessionTimeout = e.client, e.session
+	out, err := b.measured(ctx, j)
+	s := figures.Sample{Work: work, Client: e.name, Records: j.Records, Seconds: out.Seconds, Warm: out.Warm, CPU: out.CPU,
+		Idle: out.Idle, Peak: out.Peak, Restored: out.Restored}
+	switch j.Work {
+	case workload.Restart:
+		s.Records = 1
+	case workload.Lookup:
+		s.Records = out.Lookups
+	}
+	return s, err
+}
