@@ -3,8 +3,9 @@ package state
 import (
 	"bytes"
 	"cmp"
-	"encoding/binary"
 	"slices"
+
+	"github.com/tarnstream/tarn/internal/ldb"
 )
 
 // spot is a row's in the order of keys.
@@ -42,7 +43,7 @@ func (f *fold) arrange() {
 // sort sorts spots whose keys are the same up to depth.
 func (f *fold) sort(part []spot, depth int) {
 	for i := range part {
-		part[i].head = headOf(f.keyOf(part[i].row), depth)
+		part[i].head = ldb.KeyHead(f.keyOf(part[i].row), depth)
 	}
 	sortByHead(part, f.spare[:len(part)])
 	for len(part) > 0 {
@@ -92,18 +93,6 @@ func (f *fold) keepLast(part []spot) {
 	for _, p := range part[:len(part)-1] {
 		f.rows[p.row].row = rowOld
 	}
-}
-
-// headOf gives the bytes of a key from depth on, zeros behind its end.
-func headOf(key []byte, depth int) uint64 {
-	if len(key)-depth >= headBytes {
-		return binary.BigEndian.Uint64(key[depth:])
-	}
-	var head [headBytes]byte
-	if depth < len(key) {
-		copy(head[:], key[depth:])
-	}
-	return binary.BigEndian.Uint64(head[:])
 }
 
 // sortByHead is stable. spare is as long as part.

@@ -12,6 +12,7 @@ import (
 type Batch struct {
 	ops        ldb.Batch
 	newest     *fold // instead of ops, of a rebuild
+	last       bool  // of a rebuild: Swap comes next, and newest is the store's from Write on
 	key, val   []byte
 	rows       int
 	checkpoint Checkpoint
@@ -88,7 +89,7 @@ func (b *Batch) Reset() {
 	if b.newest != nil {
 		b.newest.reset()
 	}
-	b.rows, b.has, b.change = 0, false, digest.Sum{}
+	b.rows, b.has, b.last, b.change = 0, false, false, digest.Sum{}
 	b.checkpoint = Checkpoint{}
 }
 
@@ -98,7 +99,7 @@ func (b *Batch) All() iter.Seq2[[]byte, *Row] {
 	return func(yield func([]byte, *Row) bool) {
 		all := b.ops.All()
 		if b.newest != nil {
-			all = b.newest.sorted()
+			all = b.newest.sorted().all()
 		}
 		for key, value := range all {
 			if len(key) == 0 || key[0] != prefixData {

@@ -8,8 +8,8 @@ import (
 	"github.com/tarnstream/tarn/internal/ldb"
 )
 
-// building is the generation of a rebuild until Swap: sorted runs of rows, which nobody reads, and a checkpoint that is not on
-// disk. One goroutine writes it.
+// building is the generation of a rebuild until Swap: sorted runs of rows, which nobody reads, the last of them in memory, and
+// a checkpoint that is not on disk. One goroutine writes it.
 type building struct {
 	name, dir  string
 	tables     *ldb.Builder
@@ -44,7 +44,11 @@ func (n *building) add(b *Batch) error {
 	if len(f.rows) == 0 {
 		return nil
 	}
-	return wrapDamage(n.dir, n.tables.Add(f.sorted()))
+	if !b.last {
+		return wrapDamage(n.dir, n.tables.Add(f.sorted()))
+	}
+	b.newest = nil
+	return wrapDamage(n.dir, n.tables.Last(f.sorted()))
 }
 
 // sweep removes the rows below an offset and counts them.

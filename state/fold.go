@@ -131,18 +131,30 @@ func (f *fold) keyOf(row uint32) []byte {
 	return f.blocks[r.block][r.at : r.at+r.key]
 }
 
-// sorted gives the newest row of each key, by key; nil is a delete.
-func (f *fold) sorted() iter.Seq2[[]byte, []byte] {
+// sorted gives the newest row of each key, by key, until rows are put or thin is called.
+func (f *fold) sorted() newest {
+	f.arrange()
+	return newest{f}
+}
+
+// newest are the rows of a fold that is arranged. A nil row is a delete.
+type newest struct{ f *fold }
+
+func (n newest) Len() int { return len(n.f.order) }
+
+func (n newest) At(i int) (key, row []byte) {
+	r := &n.f.rows[n.f.order[i].row]
+	b := n.f.blocks[r.block][r.at:]
+	if r.row >= 0 {
+		row = b[r.key:][:r.row:r.row]
+	}
+	return b[:r.key:r.key], row
+}
+
+func (n newest) all() iter.Seq2[[]byte, []byte] {
 	return func(yield func(key, row []byte) bool) {
-		f.arrange()
-		for _, p := range f.order {
-			r := &f.rows[p.row]
-			b := f.blocks[r.block][r.at:]
-			var row []byte
-			if r.row >= 0 {
-				row = b[r.key:][:r.row]
-			}
-			if !yield(b[:r.key:r.key], row) {
+		for i := range n.Len() {
+			if !yield(n.At(i)) {
 				return
 			}
 		}

@@ -75,7 +75,7 @@ func foldRow(r *rand.Rand) *Row {
 func requireFold(t *testing.T, model map[string]*Row, f *fold) {
 	t.Helper()
 	var keys []string
-	for key, raw := range f.sorted() {
+	for key, raw := range f.sorted().all() {
 		keys = append(keys, string(key[1:]))
 		want, ok := model[string(key[1:])]
 		require.True(t, ok && key[0] == prefixData)
@@ -133,7 +133,7 @@ func BenchmarkFold(b *testing.B) {
 			for i := range b.N {
 				key = fmt.Appendf(key[:0], "%08d", (i*7919)%keys)
 				if f.put(key, row); f.bytes() > most && !f.thin(most/2) {
-					for range f.sorted() {
+					for range f.sorted().all() {
 					}
 					f.reset()
 				}

@@ -16,8 +16,8 @@ import (
 // so, the old rows stay readable, and the next start rebuilds. No table is ever current with rows missing.
 func TestR32_DamageInMidRebuild(t *testing.T) {
 	for name, harm := range map[string]func(fs *ldb.MemFS, path string) error{
-		"damaged": func(fs *ldb.MemFS, path string) error { return fs.Corrupt(path, 30) },
-		"cut off": func(fs *ldb.MemFS, path string) error { return fs.Truncate(path, 60) },
+		"damaged": func(fs *ldb.MemFS, path string) error { return fs.Corrupt(path, 12) },
+		"cut off": func(fs *ldb.MemFS, path string) error { return fs.Truncate(path, 12) },
 		"gone":    func(fs *ldb.MemFS, path string) error { return fs.RemoveAll(path) },
 	} {
 		for _, at := range []int{2, 15, 25} { // answers of the log; runs are merged with the 16th

@@ -157,6 +157,7 @@ func (sh *shell) change(c command) error {
 	case cmdSweep:
 		return sh.sweep(c.below)
 	case cmdSwap:
+		sh.batch.last = true
 		if err := sh.flush(); err != nil {
 			return err
 		}
@@ -214,10 +215,11 @@ func (sh *shell) apply(c command) error {
 	return nil
 }
 
-// settle writes the batch if that is wanted now, and else makes room where it has become big.
+// settle writes the batch if that is wanted now, and else makes room where it has become big. What a rebuild has at the end of
+// the log is written by the swap that follows.
 func (sh *shell) settle(now bool) error {
 	switch {
-	case now:
+	case now && !sh.r.rebuilding:
 		return sh.flush()
 	case sh.batch.Bytes() >= sh.room():
 		return sh.makeRoom()

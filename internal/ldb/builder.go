@@ -1,13 +1,9 @@
 package ldb
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"iter"
 	"os"
-	"path/filepath"
-	"slices"
 
 	"github.com/syndtr/goleveldb/leveldb/storage"
 
@@ -20,11 +16,12 @@ import (
 // table, and merges tables that overlap as soon as there are a few: a row is copied five times or more, and most of them are
 // merged while others are still to come. What is built here needs none of that: it is thrown away where it is not finished,
 // so that there is nothing to journal; it is sorted already; and nobody is served by tables that overlap less, but at the end.
-// The rule: a round becomes a run of tables as it is, unsynced. When all have come the runs are merged once, into tables that
-// do not overlap, which a manifest then names; what is opened has no journal and nothing to compact. Since each input of a
-// merge takes a block and an index in memory, so many runs that were merged equally often are merged before, and fewer
-// where their rows are large: the memory does not grow with the rows, but for their tables' first and last keys, which
-// LevelDB has in memory too.
+// The rule: a round becomes a run as it is, unsynced. When all have come the runs are merged once, with the last round, which
+// never leaves memory, into tables that do not overlap, which a manifest then names; what is opened has no journal and
+// nothing to compact. A run is no table: it is read once, from one end to the other, and to write it so that any row can be
+// found, and smaller, took more than to merge it. Since each input of a merge takes a block in memory, so many runs that were
+// merged equally often are merged before, and fewer where their rows are large: the memory does not grow with the rows, but
+// for the first and last keys of their tables, which LevelDB has in memory too.
 //
 // What must be durable before what: the tables, then the manifest, then CURRENT, which names it. Without CURRENT there is no
 // database.
@@ -34,10 +31,11 @@ type Builder struct {
 	own  storage.Storage // to be closed
 	st   storage.Storage // the same, behind the gate
 	sum  func(key, row []byte) digest.Sum
-	runs []run  // the oldest first
-	file int64  // number of the last file
-	seq  uint64 // of the last round
-	err  error  // what was built is of no use
+	runs []run // the oldest first
+	last Rows  // newer than all runs, or nil
+	made digest.Sum
+	file int64 // number of the last file
+	err  error // what was built is of no use
 	over bool
 	most limits
 }
@@ -52,7 +50,7 @@ type limits struct {
 // The bytes are a quarter of what a rebuild has at most. With fewer ways than the least, rows that are not much smaller than
 // the bytes would be written too often.
 const (
-	mostWays   = 16
+	mostWays   = 32
 	mergeBytes = 4 << 20
 	leastWays  = 6
 )
@@ -63,7 +61,8 @@ func NewBuilder(fs FS, dir string, s *Shared, sum func(key, row []byte) digest.S
 	if err != nil {
 		return nil, fmt.Errorf("ldb: build %s: %w", dir, err)
 	}
-	return &Builder{fs: fs, dir: dir, own: in.st, st: &gate{Storage: in.st, tables: s.tables}, sum: sum, most: limits{mostWays, mergeBytes, leastWays}}, nil
+	return &Builder{fs: fs, dir: dir, own: in.st, st: &gate{Storage: in.st, tables: s.tables}, sum: sum, made: digest.Empty(),
+		most: limits{mostWays, mergeBytes, leastWays}}, nil
 }
 
 func (b *Builder) number() int64 {
@@ -71,46 +70,50 @@ func (b *Builder) number() int64 {
 	return b.file
 }
 
-// Add writes a round: rows in key order, each key once; a nil row deletes what earlier rounds had. After an error nothing
-// can be done but Close.
-func (b *Builder) Add(rows iter.Seq2[[]byte, []byte]) error {
+// Add writes a round. After an error nothing can be done but Close.
+func (b *Builder) Add(rows Rows) error {
 	if b.err != nil {
 		return b.err
 	}
-	b.seq++
-	err := b.write(rows)
+	err := b.spill()
 	if err == nil {
-		err = b.mergeDue()
+		err = b.write(rows)
 	}
 	b.err = err
 	return err
 }
 
-func (b *Builder) write(rows iter.Seq2[[]byte, []byte]) (err error) {
-	first := len(b.runs) == 0 // where it stays the only one it is as LevelDB wants it
-	w := b.newRun(first)
-	var internal []byte
-	for key, row := range rows {
-		if row == nil && first {
-			continue
-		}
-		internal = appendInternal(internal[:0], key, b.seq, row != nil)
-		if err = w.add(internal, row); err != nil {
+// Last takes a round that no other follows as a rule. Where Open comes next it is not written before: until then it must be
+// left as it is.
+func (b *Builder) Last(rows Rows) error {
+	if b.err != nil {
+		return b.err
+	}
+	b.err = b.spill()
+	b.last = rows
+	return b.err
+}
+
+// spill writes the last round, where something follows it all the same.
+func (b *Builder) spill() error {
+	if b.last == nil {
+		return nil
+	}
+	rows := b.last
+	b.last = nil
+	return b.write(rows)
+}
+
+func (b *Builder) write(rows Rows) (err error) {
+	w := b.newRun()
+	for i := range rows.Len() {
+		if err = w.add(rows.At(i)); err != nil {
 			break
 		}
 	}
-	return b.keep(w.end(err))
-}
-
-// keep takes a run as the newest.
-func (b *Builder) keep(r run, err error) error {
-	if err == nil && len(r.tables) > 0 {
-		b.runs = append(b.runs, r)
+	if err = b.keep(w.end(err)); err != nil {
+		return err
 	}
-	return err
-}
-
-func (b *Builder) mergeDue() error {
 	for from, due := b.due(); due; from, due = b.due() {
 		if err := b.merge(from, nil); err != nil {
 			return err
@@ -119,12 +122,23 @@ func (b *Builder) mergeDue() error {
 	return nil
 }
 
+// keep takes a run as the newest.
+func (b *Builder) keep(r run, err error) error {
+	if err == nil && len(r.files) > 0 {
+		b.runs = append(b.runs, r)
+	}
+	return err
+}
+
 // due gives the first of the newest runs that are to be merged now.
 //
 // No run was merged more often than an older one. Where all are too wide for one merge, those that were merged as often as
 // the newest become one, with those of the next older kind where it is the only one: so n runs, at most, hold
 // binomial(n+k, k) rounds with no row written more than k times after its first.
 func (b *Builder) due() (from int, due bool) {
+	if len(b.runs) == 0 {
+		return 0, false
+	}
 	first := b.sameAs(len(b.runs) - 1)
 	if len(b.runs)-first >= b.most.ways {
 		return first, true
@@ -153,31 +167,39 @@ func (b *Builder) width() (n int) {
 	return n
 }
 
+// take gives the runs from the given one on, which are the builder's no more.
+func (b *Builder) take(from int) []run {
+	old := b.runs[from:]
+	b.runs = b.runs[:from:from]
+	return old
+}
+
 // merge makes one of the runs from the given one on. Where that is all of them, deletes have done their work, and rows that
 // drop tells of are left out, too.
 func (b *Builder) merge(from int, drop func(key, row []byte) bool) error {
-	old := b.runs[from:]
-	b.runs = b.runs[:from:from]
-	m, err := b.merger(old)
+	old := b.take(from)
+	m, err := b.merger(old, nil)
 	if err != nil {
 		return err
 	}
-	all := from == 0
 	defer m.close()
-	w := b.newRun(all)
+	w := b.newRun()
 	w.out.merges = old[0].merges + 1
-	err = m.each(func(internal, row []byte) error {
-		if all && (!isPut(internal) || drop != nil && drop(userKey(internal), row)) {
+	err = m.each(func(key, row []byte) error {
+		if from == 0 && (row == nil || drop != nil && drop(key, row)) {
 			return nil
 		}
-		return w.add(internal, row)
+		return w.add(key, row)
 	})
 	return b.keep(w.end(err))
 }
 
 // Drop removes the rows, the newest of each key, that drop tells of.
 func (b *Builder) Drop(drop func(key, row []byte) bool) error {
-	if b.err == nil && len(b.runs) > 0 {
+	if b.err != nil {
+		return b.err
+	}
+	if b.err = b.spill(); b.err == nil && len(b.runs) > 0 {
 		b.err = b.merge(0, drop)
 	}
 	return b.err
@@ -188,7 +210,7 @@ func (b *Builder) Open(c Config) (*DB, error) {
 	tables, err := b.settle()
 	if err == nil {
 		fd := storage.FileDesc{Type: storage.TypeManifest, Num: b.number()}
-		err = writeManifest(b.own, fd, contents{tables: tables, level: levelFor(tables, c.firstLevel()), seq: b.seq})
+		err = writeManifest(b.own, fd, contents{tables: tables, level: levelFor(tables, c.firstLevel()), seq: onlySeq})
 	}
 	if err != nil {
 		return nil, errors.Join(err, b.Close())
@@ -198,66 +220,39 @@ func (b *Builder) Open(c Config) (*DB, error) {
 }
 
 // Digest is that of the rows in the database that Open gave.
-func (b *Builder) Digest() digest.Sum {
-	if len(b.runs) == 0 {
-		return digest.Empty()
-	}
-	return b.runs[0].sum
-}
+func (b *Builder) Digest() digest.Sum { return b.made }
 
-// settle merges what there is into one run, and makes sure that its tables can be read and are durable.
+// settle merges what there is into tables, and makes sure that they can be read and are durable.
 func (b *Builder) settle() ([]tableFile, error) {
 	if b.err != nil {
 		return nil, b.err
 	}
-	if len(b.runs) > 1 || len(b.runs) == 1 && !b.runs[0].final {
-		if err := b.merge(0, nil); err != nil {
+	w := b.newTables()
+	if err := w.end(b.mergeInto(w)); err != nil {
+		return nil, err
+	}
+	b.made = w.sum
+	for i := range w.tables {
+		if err := b.secure(&w.tables[i]); err != nil {
 			return nil, err
 		}
 	}
-	tables := slices.Concat(b.tables()...)
-	for i := range tables {
-		if err := b.secure(&tables[i]); err != nil {
-			return nil, err
+	return w.tables, nil
+}
+
+func (b *Builder) mergeInto(w *tableWriter) error {
+	m, err := b.merger(b.take(0), b.last)
+	b.last = nil
+	if err != nil {
+		return err
+	}
+	defer m.close()
+	return m.each(func(key, row []byte) error {
+		if row == nil {
+			return nil
 		}
-	}
-	return tables, nil
-}
-
-func (b *Builder) tables() (all [][]tableFile) {
-	for _, r := range b.runs {
-		all = append(all, r.tables)
-	}
-	return all
-}
-
-// secure reads both ends of a table and syncs it.
-func (b *Builder) secure(t *tableFile) error {
-	err := b.checkEnds(t)
-	if err == nil {
-		err = b.fs.SyncFile(filepath.Join(b.dir, t.fd.String()))
-	}
-	if err != nil {
-		return fmt.Errorf("ldb: finish %s: %w", t.fd, err)
-	}
-	return nil
-}
-
-var errEnds = errors.New("it has other first and last keys than were written")
-
-func (b *Builder) checkEnds(t *tableFile) error {
-	r, err := openTable(b.st, t, keptTables())
-	if err != nil {
-		return err
-	}
-	defer r.Release()
-	rows := r.NewIterator(nil, nil)
-	defer rows.Release()
-	same := rows.First() && bytes.Equal(rows.Key(), t.first) && rows.Last() && bytes.Equal(rows.Key(), t.last)
-	if err := rows.Error(); err != nil || same {
-		return err
-	}
-	return &storage.ErrCorrupted{Fd: t.fd, Err: errEnds}
+		return w.add(key, row)
+	})
 }
 
 // Close ends an unfinished database. It is idempotent.
@@ -265,6 +260,6 @@ func (b *Builder) Close() error {
 	if b.over {
 		return nil
 	}
-	b.over, b.err = true, os.ErrClosed
+	b.over, b.err, b.last = true, os.ErrClosed, nil
 	return b.own.Close()
 }

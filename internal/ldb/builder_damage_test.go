@@ -2,6 +2,7 @@ package ldb
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -11,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"github.com/syndtr/goleveldb/leveldb/storage"
 )
 
 // trial is a rebuild with several rounds of merges, of which a test stops after some, to do something to its files.
@@ -48,14 +50,17 @@ func (r *trial) round() error {
 			delete(r.want, key)
 		}
 	}
-	return r.b.Add(func(yield func([]byte, []byte) bool) {
-		for _, key := range slices.Sorted(maps.Keys(rows)) {
-			if !yield([]byte(key), rows[key]) {
-				return
-			}
-		}
-	})
+	return r.b.Add(listed{slices.Sorted(maps.Keys(rows)), rows})
 }
+
+type listed struct {
+	keys []string
+	rows map[string][]byte
+}
+
+func (l listed) Len() int { return len(l.keys) }
+
+func (l listed) At(i int) (key, row []byte) { return []byte(l.keys[i]), l.rows[l.keys[i]] }
 
 // end gives the database, or what went wrong on the way.
 func (r *trial) end() (*DB, error) {
@@ -235,4 +240,57 @@ func wholeOrNone(t *testing.T, fs *MemFS, i int) bool {
 	requireRows(t, db, r.want)
 	require.NoError(t, db.Close())
 	return true
+}
+
+// FuzzRun reads files that may be anything: rows that were written come back, and what was not is damage.
+func FuzzRun(f *testing.F) {
+	fs := NewMemFS()
+	r, err := newTrial(fs)
+	if err := errors.Join(err, r.until(7)); err != nil {
+		f.Fatal(err)
+	}
+	names, err := fs.List("/db")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, name := range names {
+		data, err := fs.ReadFile(filepath.Join("/db", name))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Add(withSum(nil))
+	f.Add(withSum([]byte{1, 2, 'k', 'v', 3, 0, 'k', 'e', 'y', 1}))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		for _, data := range [][]byte{data, withSum(data)} {
+			if err := readRun(t, data); err != nil && !IsDamage(err) {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+// withSum makes a block of what may be rows.
+func withSum(rows []byte) []byte {
+	b := binary.LittleEndian.AppendUint32(nil, uint32(len(rows)))
+	return append(binary.LittleEndian.AppendUint32(b, castagnoli(rows)), rows...)
+}
+
+func readRun(t *testing.T, data []byte) error {
+	fs := NewMemFS()
+	require.NoError(t, fs.MkdirAll("/db"))
+	b, err := NewBuilder(fs, "/db", mergeConfig.Shared, noDigest)
+	require.NoError(t, err)
+	fd := storage.FileDesc{Type: storage.TypeTable, Num: b.number()}
+	require.NoError(t, fs.WriteFile(filepath.Join("/db", fd.String()), data))
+	c := &cursor{b: b, files: []runFile{{fd: fd, size: len(data)}}}
+	for {
+		ok, err := c.next()
+		if err != nil || !ok {
+			require.NoError(t, c.close())
+			return err
+		}
+		require.LessOrEqual(t, len(c.key)+len(c.row), len(data))
+	}
 }

@@ -3,7 +3,6 @@ package ldb
 import (
 	"bytes"
 	"fmt"
-	"iter"
 	"math/rand/v2"
 	"path/filepath"
 	"runtime"
@@ -35,14 +34,17 @@ type shape struct {
 }
 
 // round has rows of the keys [from, to).
-func (s shape) round(round, from, to int) iter.Seq2[[]byte, []byte] {
-	return func(yield func([]byte, []byte) bool) {
-		for i := from; i < to; i++ {
-			if !yield([]byte(s.key(i)), wideRow(i, round, s.size)) {
-				return
-			}
-		}
-	}
+func (s shape) round(round, from, to int) Rows { return shaped{s, round, from, to} }
+
+type shaped struct {
+	shape
+	number, from, to int
+}
+
+func (s shaped) Len() int { return s.to - s.from }
+
+func (s shaped) At(i int) (key, row []byte) {
+	return []byte(s.key(s.from + i)), wideRow(s.from+i, s.number, s.size)
 }
 
 func shortKey(i int) string { return fmt.Sprintf("key-%06d", i) }

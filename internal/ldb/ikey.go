@@ -17,12 +17,9 @@ const (
 	newestTag = 1<<64 - 256 | kindPut
 )
 
-func appendInternal(dst, key []byte, seq uint64, put bool) []byte {
-	tag := seq << 8
-	if put {
-		tag |= kindPut
-	}
-	return binary.LittleEndian.AppendUint64(append(dst, key...), tag)
+// appendInternal is that of a put.
+func appendInternal(dst, key []byte, seq uint64) []byte {
+	return binary.LittleEndian.AppendUint64(append(dst, key...), seq<<8|kindPut)
 }
 
 func userKey(internal []byte) []byte { return internal[:len(internal)-keyTail] }
@@ -30,8 +27,6 @@ func userKey(internal []byte) []byte { return internal[:len(internal)-keyTail] }
 func tagOf(internal []byte) uint64 {
 	return binary.LittleEndian.Uint64(internal[len(internal)-keyTail:])
 }
-
-func isPut(internal []byte) bool { return byte(tagOf(internal)) == kindPut }
 
 // internalOrder has keys in bytewise order and, of one key, the newest first.
 type internalOrder struct{}

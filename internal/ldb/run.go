@@ -1,206 +1,297 @@
 package ldb
 
 import (
-	"bufio"
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
+	"io"
 
-	"github.com/syndtr/goleveldb/leveldb/filter"
-	"github.com/syndtr/goleveldb/leveldb/iterator"
-	"github.com/syndtr/goleveldb/leveldb/opt"
 	"github.com/syndtr/goleveldb/leveldb/storage"
-	"github.com/syndtr/goleveldb/leveldb/table"
-
-	"github.com/tarnstream/tarn/internal/digest"
 )
 
-// run is rows in key order, each key once, in tables that follow each other.
+// run is rows in key order, each key once, in files that follow each other. They are no tables of LevelDB's, which are made
+// for reads of any key: nothing here is compressed, shared or indexed.
+//
+// A file is blocks. A block has the size of its rows and their CRC-32C, four bytes each, little-endian; then its rows; and
+// then zeros, up to blockBytes, so that it takes one read. It is larger where its only row is, and the last one is as small as
+// its rows are. A row is the size of its key
+// and its own plus one, 0 for a delete, as uvarints, then key and row.
 type run struct {
-	tables []tableFile
-	merges int        // how often the rows in it were merged
-	final  bool       // its tables are as LevelDB writes them, and none of its rows is a delete
-	sum    digest.Sum // of its rows, where it is final
-	width  int        // what it takes in memory to read it: the largest block and the largest index
+	files       []runFile
+	merges      int    // how often the rows in it were merged
+	width       int    // what it takes in memory to read it: its largest block
+	first, last []byte // keys
 }
 
-type tableFile struct {
-	fd          storage.FileDesc
-	size        int64
-	first, last []byte // internal keys
+type runFile struct {
+	fd   storage.FileDesc
+	size int
 }
 
-// keptTables is how LevelDB writes its tables; passingTables are read once, from one end to the other.
-func keptTables() *opt.Options {
-	return &opt.Options{Comparer: internalOrder{}, Filter: keyFilter{filter.NewBloomFilter(bloomBits)}, Strict: opt.DefaultStrict, DisableBlockCache: true}
-}
+const (
+	blockBytes = 16 << 10
+	blockHead  = 8
+)
 
-func passingTables() *opt.Options {
-	return &opt.Options{Comparer: internalOrder{}, Strict: opt.DefaultStrict, Compression: opt.NoCompression, BlockSize: 32 << 10, DisableBlockCache: true}
-}
-
-// writeBytes is how much of a table goes to its file at once.
-const writeBytes = 64 << 10
+func castagnoli(rows []byte) uint32 { return crc32.Checksum(rows, crc32.MakeTable(crc32.Castagnoli)) }
 
 // runWriter writes a run. end must be called.
 type runWriter struct {
-	b       *Builder
-	options *opt.Options
-	out     run
-
-	file  storage.Writer // nil: no table is begun
-	buf   *bufio.Writer
-	table *table.Writer
-	first []byte
-	last  []byte
-	row   int // the largest
+	b     *Builder
+	out   run
+	file  storage.Writer // nil: no file is begun
+	block []byte
 }
 
-func (b *Builder) newRun(final bool) *runWriter {
-	w := &runWriter{b: b, options: passingTables(), out: run{final: final, sum: digest.Empty()}, buf: bufio.NewWriterSize(nil, writeBytes)}
-	if final {
-		w.options = keptTables()
+func (b *Builder) newRun() *runWriter {
+	return &runWriter{b: b, block: make([]byte, blockHead, blockBytes)}
+}
+
+// add takes the next row; nil is a delete.
+func (w *runWriter) add(key, row []byte) error {
+	size := 2*binary.MaxVarintLen64 + len(key) + len(row)
+	if len(w.block) > blockHead && len(w.block)+size > blockBytes {
+		if err := w.flush(blockBytes); err != nil {
+			return err
+		}
 	}
-	return w
+	if w.out.first == nil {
+		w.out.first = append([]byte{}, key...)
+	}
+	w.out.last = append(w.out.last[:0], key...)
+	rowSize := uint64(0)
+	if row != nil {
+		rowSize = uint64(len(row)) + 1
+	}
+	w.block = binary.AppendUvarint(w.block, uint64(len(key)))
+	w.block = binary.AppendUvarint(w.block, rowSize)
+	w.block = append(append(w.block, key...), row...)
+	return nil
 }
 
-func (w *runWriter) add(internal, row []byte) error {
+// flush writes the block, with zeros where it is smaller than least.
+func (w *runWriter) flush(least int) error {
 	if w.file == nil {
 		if err := w.begin(); err != nil {
 			return err
 		}
-		w.first = bytes.Clone(internal)
 	}
-	if err := w.table.Append(internal, row); err != nil {
-		return fmt.Errorf("ldb: write a table: %w", err)
+	rows := len(w.block)
+	binary.LittleEndian.PutUint32(w.block, uint32(rows-blockHead))
+	binary.LittleEndian.PutUint32(w.block[4:], castagnoli(w.block[blockHead:]))
+	if rows < least {
+		w.block = w.block[:least]
+		clear(w.block[rows:])
 	}
-	if w.out.final {
-		w.out.sum = w.out.sum.Plus(w.b.sum(userKey(internal), row))
+	f := &w.out.files[len(w.out.files)-1]
+	if _, err := w.file.Write(w.block); err != nil {
+		return fmt.Errorf("ldb: write %s: %w", f.fd, err)
 	}
-	w.last = append(w.last[:0], internal...)
-	w.row = max(w.row, len(internal)+len(row))
-	if w.table.BytesLen() >= TableBytes {
-		return w.finish()
+	f.size += len(w.block)
+	w.out.width = max(w.out.width, len(w.block))
+	if w.block = w.block[:blockHead]; cap(w.block) > blockBytes {
+		w.block = make([]byte, blockHead, blockBytes)
+	}
+	if f.size >= TableBytes {
+		return w.close()
 	}
 	return nil
 }
 
 func (w *runWriter) begin() error {
 	fd := storage.FileDesc{Type: storage.TypeTable, Num: w.b.number()}
-	file, err := w.b.st.Create(fd)
+	file, err := w.b.own.Create(fd)
 	if err != nil {
 		return fmt.Errorf("ldb: create %s: %w", fd, err)
 	}
-	w.file, w.out.tables = file, append(w.out.tables, tableFile{fd: fd})
-	w.buf.Reset(file)
-	w.table = table.NewWriter(w.buf, w.options, nil, w.options.GetBlockSize()*2)
-	return nil
-}
-
-// finish ends the table.
-func (w *runWriter) finish() error {
-	rows := w.table.BytesLen() // but for the last block
-	err := errors.Join(w.table.Close(), w.buf.Flush())
-	w.out.width = max(w.out.width, w.table.BytesLen()-rows+max(w.row, w.options.GetBlockSize()))
-	t := &w.out.tables[len(w.out.tables)-1]
-	t.size, t.first, t.last = int64(w.table.BytesLen()), w.first, bytes.Clone(w.last)
-	if err = errors.Join(err, w.close()); err != nil {
-		return fmt.Errorf("ldb: write %s: %w", t.fd, err)
-	}
+	w.file, w.out.files = file, append(w.out.files, runFile{fd: fd})
 	return nil
 }
 
 func (w *runWriter) close() error {
 	file := w.file
 	w.file = nil
-	return file.Close()
+	if err := file.Close(); err != nil {
+		return fmt.Errorf("ldb: close %s: %w", w.out.files[len(w.out.files)-1].fd, err)
+	}
+	return nil
 }
 
 // end gives the run. After a failure, err, what was written is of no use.
 func (w *runWriter) end(err error) (run, error) {
+	if err == nil && len(w.block) > blockHead {
+		err = w.flush(0)
+	}
 	if w.file != nil {
-		if err != nil {
-			return run{}, errors.Join(err, w.close())
-		}
-		err = w.finish()
+		err = errors.Join(err, w.close())
 	}
 	return w.out, err
 }
 
-// cursor reads a run and removes the tables that it has passed.
+// cursor reads a run and removes the files that it has passed.
 type cursor struct {
-	st      storage.Storage
-	tables  []tableFile // from the present one on
-	options *opt.Options
+	b     *Builder
+	files []runFile // from the present one on
+	file  storage.Reader
+	left  int    // of the file
+	block []byte // what is left of the present one
+	buf   []byte
 
-	table *table.Reader // nil: none is open
-	rows  iterator.Iterator
-	key   []byte // internal
-	row   []byte
-}
-
-func (b *Builder) read(r run) *cursor {
-	c := &cursor{st: b.st, tables: r.tables, options: passingTables()}
-	if r.final {
-		c.options = keptTables()
-	}
-	return c
+	key, row []byte // nil is a delete
 }
 
 // next goes to the next row; false is the end.
 func (c *cursor) next() (bool, error) {
-	for {
-		if c.table == nil {
-			if len(c.tables) == 0 {
-				return false, nil
-			}
+	for len(c.block) == 0 {
+		switch {
+		case c.file == nil && len(c.files) == 0:
+			return false, nil
+		case c.file == nil:
 			if err := c.open(); err != nil {
 				return false, err
 			}
-		}
-		if c.rows.Next() {
-			c.key, c.row = c.rows.Key(), c.rows.Value()
-			return true, nil
-		}
-		fd := c.tables[0].fd
-		if err := c.rows.Error(); err != nil {
-			return false, fmt.Errorf("ldb: read %s: %w", fd, err)
-		}
-		c.close()
-		c.tables = c.tables[1:]
-		if err := c.st.Remove(fd); err != nil {
-			return false, fmt.Errorf("ldb: remove %s: %w", fd, err)
+		case c.left == 0:
+			if err := c.pass(); err != nil {
+				return false, err
+			}
+		default:
+			if err := c.read(); err != nil {
+				return false, fmt.Errorf("ldb: read %s: %w", c.files[0].fd, err)
+			}
 		}
 	}
+	if !c.take() {
+		return false, fmt.Errorf("ldb: read %s: %w", c.files[0].fd, c.damaged(errRows))
+	}
+	return true, nil
 }
 
 func (c *cursor) open() (err error) {
-	t := &c.tables[0]
-	if c.table, err = openTable(c.st, t, c.options); err == nil {
-		c.rows = c.table.NewIterator(nil, nil)
+	if c.file, err = c.b.own.Open(c.files[0].fd); err != nil {
+		return fmt.Errorf("ldb: open %s: %w", c.files[0].fd, err)
 	}
-	return err
+	c.left = c.files[0].size
+	return nil
+}
+
+// pass goes on behind a file.
+func (c *cursor) pass() error {
+	fd := c.files[0].fd
+	if err := errors.Join(c.close(), c.b.st.Remove(fd)); err != nil {
+		return fmt.Errorf("ldb: remove %s: %w", fd, err)
+	}
+	c.files = c.files[1:]
+	return nil
 }
 
 // close is idempotent.
-func (c *cursor) close() {
-	if c.table == nil {
-		return
+func (c *cursor) close() error {
+	if c.file == nil {
+		return nil
 	}
-	c.rows.Release()
-	c.table.Release()
-	c.table = nil
+	file := c.file
+	c.file = nil
+	return file.Close()
 }
 
-// openTable opens a table; its Release closes the file, too.
-func openTable(st storage.Storage, t *tableFile, o *opt.Options) (*table.Reader, error) {
-	file, err := st.Open(t.fd)
-	if err != nil {
-		return nil, fmt.Errorf("ldb: open %s: %w", t.fd, err)
+var (
+	errCut  = errors.New("it ends before its rows do")
+	errSum  = errors.New("a block has another checksum")
+	errRows = errors.New("a block's rows are malformed")
+)
+
+func (c *cursor) damaged(err error) error {
+	return &storage.ErrCorrupted{Fd: c.files[0].fd, Err: err}
+}
+
+// read reads the next block.
+func (c *cursor) read() error {
+	if cap(c.buf) != blockBytes {
+		c.buf = make([]byte, blockBytes)
 	}
-	r, err := table.NewReader(file, t.size, t.fd, nil, nil, o)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("ldb: open %s: %w", t.fd, err), file.Close())
+	c.buf = c.buf[:max(min(c.left, blockBytes), blockHead)]
+	if err := c.fill(c.buf); err != nil {
+		return err
 	}
-	return r, nil
+	rows, sum := int64(binary.LittleEndian.Uint32(c.buf)), binary.LittleEndian.Uint32(c.buf[4:])
+	if more := blockHead + rows - int64(len(c.buf)); more > 0 {
+		if more > int64(c.left) {
+			return c.damaged(errCut)
+		}
+		whole := make([]byte, blockHead+rows)
+		n := copy(whole, c.buf)
+		if err := c.fill(whole[n:]); err != nil {
+			return err
+		}
+		c.buf = whole
+	}
+	c.block = c.buf[blockHead:][:rows]
+	if castagnoli(c.block) != sum {
+		return c.damaged(errSum)
+	}
+	return nil
+}
+
+// fill reads the next bytes of the file.
+func (c *cursor) fill(buf []byte) error {
+	if len(buf) > c.left {
+		return c.damaged(errCut)
+	}
+	_, err := io.ReadFull(c.file, buf)
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return c.damaged(errCut)
+	}
+	c.left -= len(buf)
+	return err
+}
+
+// take takes the next row of the block; false says that it is none.
+func (c *cursor) take() bool {
+	keySize, n := binary.Uvarint(c.block)
+	if n <= 0 {
+		return false
+	}
+	rowSize, m := binary.Uvarint(c.block[n:])
+	if m <= 0 {
+		return false
+	}
+	b := c.block[n+m:]
+	deleted := rowSize == 0
+	if !deleted {
+		rowSize--
+	}
+	if keySize > uint64(len(b)) || rowSize > uint64(len(b))-keySize {
+		return false
+	}
+	c.key, c.row, c.block = b[:keySize], b[keySize:][:rowSize:rowSize], b[keySize+rowSize:]
+	if deleted {
+		c.row = nil
+	}
+	return true
+}
+
+// shared is how many bytes two keys begin with alike: in key order, so do all between them.
+func shared(a, b []byte) int {
+	n := min(len(a), len(b))
+	for i := range n {
+		if a[i] != b[i] {
+			return i
+		}
+	}
+	return n
+}
+
+// span is a first and a last key.
+type span struct{ first, last []byte }
+
+func (s span) with(o span) span {
+	if s.first == nil || bytes.Compare(o.first, s.first) < 0 {
+		s.first = o.first
+	}
+	if bytes.Compare(o.last, s.last) > 0 {
+		s.last = o.last
+	}
+	return s
 }
