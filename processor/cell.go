@@ -2,7 +2,6 @@ package processor
 
 import (
 	"context"
-	"maps"
 	"sync"
 	"time"
 
@@ -30,14 +29,12 @@ type cell struct {
 	flushing  chan struct{} // a lock that a context can stop waiting for
 
 	mu            sync.RWMutex
-	sealed        layer
+	sealed        *layer
 	sealedOf      *scope.Change // the first change of the sealed layer: which one it is
-	produced      layer
-	committed     layer
-	frozen        layer
-	sealedBytes   int
-	bytes         int // of committed
-	frozenBytes   int
+	produced      *layer
+	committed     *layer
+	frozen        *layer
+	layers        uint32           // that committed has been so far: the id of the last
 	check         state.Checkpoint // what committed amounts to
 	restamped     bool             // what the broker said is in check and not on disk
 	asked         time.Time        // when the broker was asked last; zero for never
@@ -59,55 +56,81 @@ type tail struct {
 	marked bool
 }
 
-// layer is the newest change by key.
-type layer map[string]scope.Change
-
 func newCell(topic string, partition int32, store state.Store) *cell {
 	return &cell{topic: topic, partition: partition, store: store, flushing: make(chan struct{}, 1), last: tail{record: kafka.NoRecord}}
 }
 
 // read gives key's newest value for the task (sealed included) or for the outside.
 func (c *cell) read(key string, inside bool) ([]byte, bool, error) {
-	if ch, ok := c.layered(key, inside); ok {
-		return ch.Value, !ch.Delete, nil
+	if v, ok := c.layered(key, inside); ok {
+		return v.value, !v.deleted, nil
 	}
 	row, ok, err := c.store.Get(bytesOf(key))
 	return row.Value, ok, err
 }
 
-// layered gives key's newest change that may not be on disk.
-func (c *cell) layered(key string, inside bool) (scope.Change, bool) {
+// version is what a layer has of a row.
+type version struct {
+	value     []byte
+	deleted   bool
+	timestamp int64
+	mark      *scope.Mark
+}
+
+// layered gives key's newest version that may not be on disk.
+func (c *cell) layered(key string, inside bool) (version, bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	layers := [4]layer{c.sealed, c.produced, c.committed, c.frozen}
+	for !c.whole(inside) {
+		c.mu.RUnlock()
+		c.complete(inside)
+		c.mu.RLock()
+	}
+	for _, l := range c.newestFirst(inside) {
+		if ch, ok := l.find(key); ok {
+			return version{ch.Value, ch.Delete, ch.Timestamp, ch.Mark}, true
+		}
+	}
+	return version{}, false
+}
+
+func (c *cell) newestFirst(inside bool) [4]*layer {
+	layers := [4]*layer{c.sealed, c.produced, c.committed, c.frozen}
 	if !inside {
 		layers[0] = nil
 	}
-	for _, l := range layers {
-		if ch, ok := l[key]; ok {
-			return ch, true
+	return layers
+}
+
+// whole tells that any key can be found in the layers.
+func (c *cell) whole(inside bool) bool {
+	for _, l := range c.newestFirst(inside) {
+		if !l.whole() {
+			return false
 		}
 	}
-	return scope.Change{}, false
+	return true
+}
+
+func (c *cell) complete(inside bool) {
+	c.mu.Lock()
+	before := c.committed.size() + c.frozen.size()
+	for _, l := range c.newestFirst(inside) {
+		if l != nil {
+			l.complete()
+		}
+	}
+	grown := c.committed.size() + c.frozen.size() - before
+	c.mu.Unlock()
+	c.account.moved(grown)
 }
 
 // seal makes changes the sealed layer.
 func (c *cell) seal(changes []scope.Change) {
-	l, bytes := layerOf(changes), 0
-	for _, ch := range changes {
-		bytes += weight(ch)
-	}
+	l := layerOf(changes)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.sealed, c.sealedOf, c.sealedBytes = l, first(changes), bytes
-}
-
-func layerOf(changes []scope.Change) layer {
-	l := make(layer, len(changes))
-	for _, ch := range changes {
-		l[ch.Key] = ch
-	}
-	return l
+	c.sealed, c.sealedOf = l, first(changes)
 }
 
 func first(changes []scope.Change) *scope.Change {
@@ -132,11 +155,14 @@ func (c *cell) gap(changes []scope.Change) bool {
 	return false
 }
 
-// written notes that Kafka has changes that were sealed, and which record the last of them is.
-func (c *cell) written(changes []scope.Change, last kafka.RecordID) {
+// written notes that Kafka has changes that were sealed, as the records of a batch.
+func (c *cell) written(changes []scope.Change, b *kafka.OutBatch) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.placed, c.produced = last, c.sealed
+	for i := range changes {
+		changes[i].Offset = b.Records[i].Offset
+	}
+	c.placed, c.produced = b.Last, c.sealed
 	if c.sealedOf != first(changes) {
 		c.produced = layerOf(changes)
 	}
@@ -151,35 +177,31 @@ func (c *cell) promote(changes []scope.Change, inputs *consumed, now time.Time) 
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	before := c.bytes
+	before := c.committed.size()
 	if c.committed == nil {
-		c.committed = make(layer, len(changes))
+		c.layers++
+		c.committed = &layer{id: c.layers, rows: make([]scope.Change, 0, len(changes))}
 	}
 	for _, ch := range changes {
 		c.check.Applied(ch.Offset)
-		c.check.KnownCurrent = now
-		if c.unmarked[ch.Key] {
+		if len(c.unmarked) > 0 && c.unmarked[ch.Key] {
 			ch.Mark = nil
 		}
-		if old, ok := c.committed[ch.Key]; ok {
-			c.bytes -= weight(old)
-		}
-		c.committed[ch.Key] = ch
-		c.bytes += weight(ch)
-		c.promoted = now
+		c.committed.put(&ch)
 	}
 	if len(changes) > 0 {
 		c.last = tail{c.placed, c.transactional}
+		c.check.KnownCurrent, c.promoted = now, now
 	}
 	c.produced = nil
 	if c.sealedOf == first(changes) {
-		c.sealed, c.sealedOf, c.sealedBytes = nil, nil, 0
+		c.sealed, c.sealedOf = nil, nil
 	}
 	c.check.Inputs, c.check.InputTopics = nil, nil
 	if inputs != nil {
 		c.check.Inputs, c.check.InputTopics = inputs.positions, inputs.topics
 	}
-	return c.bytes - before, false
+	return c.committed.size() - before, false
 }
 
 // consumed is how far a commit has come in the inputs, by topic, and those topics' ids.
@@ -188,24 +210,18 @@ type consumed struct {
 	topics    map[string]state.TopicID
 }
 
-// weight estimates the memory of a change in a layer.
-func weight(ch scope.Change) int { return changeOverhead + len(ch.Key) + len(ch.Value) }
-
-// changeOverhead estimates a change in a layer without key and value.
-const changeOverhead = 128
-
 // dirty tells whether a flush has anything to write.
 func (c *cell) dirty() bool {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	return len(c.committed) > 0 || c.restamped
+	return c.committed.len() > 0 || c.restamped
 }
 
 // pendingBytes is the memory of what is not yet on disk.
 func (c *cell) pendingBytes() int {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	return c.bytes
+	return c.committed.size()
 }
 
 // exclusive keeps other writers of the store out until release is called.
@@ -234,40 +250,45 @@ func (c *cell) flush(ctx context.Context, patience time.Duration) (rows int, byt
 func (c *cell) write(ctx context.Context, patience time.Duration) (rows int, bytes int64, err error) {
 	frozen, check, last := c.freeze()
 	b, change := new(state.Batch), digest.Empty()
-	for key, ch := range frozen {
-		bytes += int64(len(key) + len(ch.Value))
-		change = change.Plus(replaced(&ch, check.LogStart))
+	for i := range frozen {
+		ch := &frozen[i]
+		bytes += int64(len(ch.Key) + len(ch.Value))
+		change = change.Plus(replaced(ch, check.LogStart))
 		if ch.Delete {
-			b.Delete(bytesOf(key))
+			b.Delete(bytesOf(ch.Key))
 		} else {
-			b.Put(bytesOf(key), ch.Value, ch.Offset, ch.Timestamp)
+			b.Put(bytesOf(ch.Key), ch.Value, ch.Offset, ch.Timestamp)
 		}
 	}
 	b.SetChange(change)
 	b.SetCheckpoint(c.withEpoch(ctx, patience, check, last))
 	if err := c.store.Write(b); err != nil {
-		frozen.unmark()
+		unmark(frozen)
 		return len(frozen), bytes, err
 	}
 	c.mu.Lock()
-	was := c.frozenBytes
-	c.frozen, c.frozenBytes, c.flushed = nil, 0, time.Now()
+	was := c.frozen.size()
+	c.frozen, c.flushed = nil, time.Now()
 	c.mu.Unlock()
 	c.account.moved(-was)
 	return len(frozen), bytes, nil
 }
 
-func (c *cell) freeze() (layer, state.Checkpoint, tail) {
+// freeze takes the committed layer, and gives its changes.
+func (c *cell) freeze() ([]scope.Change, state.Checkpoint, tail) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.frozen == nil {
+	switch {
+	case c.frozen == nil:
 		c.frozen = c.committed
-	} else {
-		maps.Copy(c.frozen, c.committed) // over what an earlier flush could not write
+	case c.committed != nil:
+		c.frozen.cover(c.committed) // what an earlier flush could not write
 	}
-	c.frozenBytes += c.bytes
-	c.committed, c.bytes, c.restamped = nil, 0, false
-	return c.frozen, c.check, c.last
+	c.committed, c.restamped = nil, false
+	if c.frozen == nil {
+		return nil, c.check, c.last
+	}
+	return c.frozen.rows, c.check, c.last
 }
 
 // stats fills in what the cell knows of its table.
@@ -275,8 +296,8 @@ func (c *cell) stats(s *observe.TableStats) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	s.Position, s.End = c.check.Position, c.check.Position
-	s.Sealed = observe.LayerStats{Rows: len(c.sealed), Bytes: int64(c.sealedBytes)}
-	s.Committed = observe.LayerStats{Rows: len(c.committed), Bytes: int64(c.bytes)}
-	s.Frozen = observe.LayerStats{Rows: len(c.frozen), Bytes: int64(c.frozenBytes)}
+	s.Sealed = observe.LayerStats{Rows: c.sealed.len(), Bytes: int64(c.sealed.size())}
+	s.Committed = observe.LayerStats{Rows: c.committed.len(), Bytes: int64(c.committed.size())}
+	s.Frozen = observe.LayerStats{Rows: c.frozen.len(), Bytes: int64(c.frozen.size())}
 	s.LastCommit, s.LastFlush = c.promoted, c.flushed
 }

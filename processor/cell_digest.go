@@ -21,8 +21,8 @@ import (
 
 // readMarked gives key's newest value for the task, with the row's mark.
 func (c *cell) readMarked(key string) ([]byte, *scope.Mark, bool, error) {
-	if ch, ok := c.layered(key, true); ok {
-		return ch.Value, ch.Mark, !ch.Delete, nil
+	if v, ok := c.layered(key, true); ok {
+		return v.value, v.mark, !v.deleted, nil
 	}
 	row, ok, err := c.store.Get(bytesOf(key))
 	if err != nil || !ok {
@@ -44,15 +44,15 @@ func replaced(ch *scope.Change, logStart int64) digest.Sum {
 	if !ch.Delete {
 		is = digest.Of(bytesOf(ch.Key), ch.Offset, ch.Value)
 	}
-	*ch.Mark = scope.Mark{Offset: ch.Offset, Digest: is}
+	ch.Mark.Offset, ch.Mark.Digest = ch.Offset, is
 	return is.Minus(was)
 }
 
-// unmark takes note that a layer was not written, or nobody knows.
-func (l layer) unmark() {
-	for _, ch := range l {
-		if ch.Mark != nil {
-			*ch.Mark = scope.Mark{}
+// unmark takes note that changes were not written, or nobody knows.
+func unmark(changes []scope.Change) {
+	for i := range changes {
+		if m := changes[i].Mark; m != nil {
+			m.Offset, m.Digest = 0, digest.Sum{}
 		}
 	}
 }

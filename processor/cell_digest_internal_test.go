@@ -130,7 +130,7 @@ func (o *owner) flush() {
 	o.store.fail = o.r.IntN(20) == 0
 	if err := flushOne(o.t, o.cell); err != nil {
 		require.ErrorIs(o.t, err, errFlaky)
-		o.unsure = len(o.cell.frozen) > 0
+		o.unsure = o.cell.frozen.len() > 0
 		return
 	}
 	o.known, o.unsure = o.known && !o.unsure, false

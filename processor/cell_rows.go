@@ -1,8 +1,6 @@
 package processor
 
 import (
-	"maps"
-
 	"github.com/tarnstream/tarn/internal/scope"
 	"github.com/tarnstream/tarn/state"
 )
@@ -23,17 +21,17 @@ func (c *cell) rows() scope.Rows {
 // the outside amount to.
 func (c *cell) unflushed(inside bool) ([]scope.Change, state.Checkpoint) {
 	c.mu.RLock()
-	// sealed and frozen are not changed once made; committed is
-	newest := maps.Clone(c.frozen)
-	if newest == nil {
-		newest = make(layer, len(c.committed)+len(c.sealed))
-	}
-	maps.Copy(newest, c.committed)
-	sealed, check := c.sealed, c.check
-	c.mu.RUnlock()
+	layers, check := []*layer{c.frozen, c.committed}, c.check
 	if inside {
-		maps.Copy(newest, sealed)
+		layers = append(layers, c.sealed)
 	}
+	newest := make(map[string]scope.Change, c.frozen.len()+c.committed.len())
+	for _, l := range layers {
+		for i := range l.len() {
+			newest[l.rows[i].Key] = l.rows[i]
+		}
+	}
+	c.mu.RUnlock()
 	out := make([]scope.Change, 0, len(newest))
 	for _, ch := range newest {
 		out = append(out, ch)

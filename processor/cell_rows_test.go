@@ -74,8 +74,8 @@ func TestRange_WhileLayersMove(t *testing.T) {
 	// flushes that too
 	move := func(t *testing.T, c *cell) {
 		b := new(state.Batch)
-		for key, ch := range c.frozen {
-			b.Put([]byte(key), ch.Value, ch.Offset, ch.Timestamp)
+		for _, ch := range c.frozen.rows {
+			b.Put([]byte(ch.Key), ch.Value, ch.Offset, ch.Timestamp)
 		}
 		require.NoError(t, c.store.Write(b))
 		c.frozen = nil
@@ -142,9 +142,10 @@ func TestCell_SealedIsTheTasksOwn(t *testing.T) {
 // seen; the last layer is not.
 func TestCell_TheLastLayerBehindOneInACommit(t *testing.T) {
 	older, last := []scope.Change{placed("older", 0)}, []scope.Change{placed("last", 1)}
+	batch := &kafka.OutBatch{Records: []kafka.OutRecord{{Offset: 0}}, Last: kafka.RecordID{Producer: 1}}
 	for name, steps := range map[string]func(*cell){
-		"sealed before Kafka has the older": func(c *cell) { c.seal(older); c.seal(last); c.written(older, kafka.RecordID{Producer: 1}) },
-		"sealed after it":                   func(c *cell) { c.seal(older); c.written(older, kafka.RecordID{Producer: 1}); c.seal(last) },
+		"sealed before Kafka has the older": func(c *cell) { c.seal(older); c.seal(last); c.written(older, batch) },
+		"sealed after it":                   func(c *cell) { c.seal(older); c.written(older, batch); c.seal(last) },
 	} {
 		c := newCell("table", 0, newMemory())
 		steps(c)

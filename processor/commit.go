@@ -427,10 +427,7 @@ func (s *sealed) placed() {
 		if len(changes) == 0 {
 			continue
 		}
-		s.task.cells[i].written(changes, s.batches[b].Last)
-		for j := range changes {
-			changes[j].Offset = s.batches[b].Records[j].Offset
-		}
+		s.task.cells[i].written(changes, &s.batches[b])
 		b++
 	}
 }

@@ -394,7 +394,8 @@ func (c *cell) reset(changes []scope.Change, cause string) error {
 func (c *cell) rewrites(keys []string, most int, timely func(int64) int64) ([]scope.Change, error) {
 	changes := make([]scope.Change, 0, len(keys))
 	for _, key := range keys {
-		ch, ok := c.layered(key, false)
+		v, ok := c.layered(key, false)
+		ch := scope.Change{Key: key, Value: v.value, Delete: v.deleted, Timestamp: v.timestamp}
 		if !ok {
 			row, there, err := c.store.Get(bytesOf(key))
 			if err != nil {
@@ -405,8 +406,8 @@ func (c *cell) rewrites(keys []string, most int, timely func(int64) int64) ([]sc
 				ch.Timestamp = scope.NoTimestamp
 			}
 		}
-		ch.Key, ch.Mark, ch.Timestamp = key, nil, timely(ch.Timestamp)
-		if most -= weight(ch); most < 0 {
+		ch.Timestamp = timely(ch.Timestamp)
+		if most -= weight(&ch); most < 0 {
 			return nil, errUnsure
 		}
 		changes = append(changes, ch)

@@ -144,7 +144,7 @@ func (i *inspection) data(b *kafka.LogBatch) error {
 			continue
 		}
 		s := stray{key: string(r.Key), null: r.Key == nil, offset: r.Offset, producer: b.ID.Producer, own: i.producers[b.ID.Producer]}
-		if i.bytes += changeOverhead + len(s.key); i.bytes > i.most {
+		if i.bytes += changeBytes + len(s.key); i.bytes > i.most {
 			return errUnsure
 		}
 		if b.Transactional {

@@ -93,7 +93,7 @@ func TestR45_WhatIsInTheWay(t *testing.T) {
 		"restored, epoch never read":     {batches: []kafka.LogBatch{last}, change: func(x *stretch) { x.record, x.epoch = kafka.NoRecord, state.UnknownEpoch }, err: errUnsure},
 		"a broker that tells no epochs":  {batches: []kafka.LogBatch{withEpoch(last, -1)}, change: func(x *stretch) { x.record, x.epoch = kafka.NoRecord, -2 }},
 		"nothing applied that is left":   {batches: []kafka.LogBatch{logged(10, zombie, "k")}, change: func(x *stretch) { x.applied = state.UnknownOffset }, foreign: []int64{10}, covered: []string{"k"}},
-		"more than there is memory for":  {batches: []kafka.LogBatch{last, logged(10, zombie, "k", "l")}, change: func(x *stretch) { x.most = changeOverhead + 1 }, err: errUnsure},
+		"more than there is memory for":  {batches: []kafka.LogBatch{last, logged(10, zombie, "k", "l")}, change: func(x *stretch) { x.most = changeBytes + 1 }, err: errUnsure},
 		"behind the end is another look": {batches: []kafka.LogBatch{last, logged(10, zombie, "k"), logged(20, ours, "a", "b"), logged(22, zombie, "m")}, foreign: []int64{10}, covered: []string{"k"}},
 	} {
 		t.Run(name, func(t *testing.T) {

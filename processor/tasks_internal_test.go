@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -307,15 +308,20 @@ func TestPanic_EndsTheRun(t *testing.T) {
 // While a flush is under way its rows are frozen, and those committed meanwhile are not.
 func TestCell_StatsOfTheLayers(t *testing.T) {
 	store := newMemory()
-	c := newCell("table", 0, store)
+	c, marks := newCell("table", 0, store), map[string]*scope.Mark{}
 	commit := func(changes ...scope.Change) {
+		for i := range changes {
+			key := changes[i].Key
+			marks[key] = cmp.Or(marks[key], new(scope.Mark))
+			changes[i].Mark = marks[key]
+		}
 		_, gap := c.promote(changes, nil, time.Now())
 		require.False(t, gap)
 	}
 	seen := func() (s observe.TableStats) { c.stats(&s); return s }
 	layer := func(keys ...string) (l observe.LayerStats) {
 		for _, key := range keys {
-			l.Rows, l.Bytes = l.Rows+1, l.Bytes+int64(changeOverhead+2*len(key))
+			l.Rows, l.Bytes = l.Rows+1, l.Bytes+int64(changeBytes+2*len(key))
 		}
 		return l
 	}

@@ -126,7 +126,7 @@ func (c *cell) heard(b state.Bounds, asked time.Time, position int64) (risen boo
 	}
 	c.restamped = c.restamped || retention != c.check.DeleteRetention || c.lacksEpoch(c.check, c.last)
 	c.check.DeleteRetention = retention
-	if still := c.check.Position == position && len(c.sealed) == 0; still {
+	if still := c.check.Position == position && c.sealed.len() == 0; still {
 		switch {
 		case b.End != state.UnknownOffset && b.End < position:
 			return false, errTruncated

@@ -175,15 +175,18 @@ func CloneHeaders(hs []Header) []Header {
 
 // weight estimates an emission's memory until it is committed: itself, its record, and the room that slices of them grow by.
 func (e *Emission) weight() int {
-	n := changeOverhead + len(e.Key) + len(e.Value)
+	n := emissionOverhead + len(e.Key) + len(e.Value)
 	for _, h := range e.Headers {
 		n += headerOverhead + len(h.Key) + len(h.Value)
 	}
 	return n
 }
 
-// headerOverhead is a header twice: the emission's and its record's.
-const headerOverhead = 96
+// emissionOverhead is an emission and its record, in lists that grow; headerOverhead is a header twice: the emission's and its record's.
+const (
+	emissionOverhead = 300
+	headerOverhead   = 96
+)
 
 // appendValue leaves arena as it was when encode fails.
 func appendValue(arena []byte, encode func([]byte) ([]byte, error)) ([]byte, error) {

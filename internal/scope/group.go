@@ -106,8 +106,8 @@ type Layer interface {
 	Keys() Rows
 	// Peek gives a key's newest bytes between records, without keeping a row in memory that no callback asked for.
 	Peek(key string) (value []byte, ok bool, err error)
-	// Bytes estimates the memory of the open layer's changes, with what they take in the sealed layer, and of the other
-	// rows that are kept.
+	// Bytes estimates the memory of what the open layer's changes become when they are sealed, with that of rows beyond the
+	// limit, which changes hold, and of the rows within it.
 	Bytes() (dirty, cached int)
 	// Dirty counts the open layer's changes.
 	Dirty() int
@@ -129,11 +129,13 @@ type Change struct {
 	Mark      *Mark // nil where what lies below gave none
 }
 
-// Mark tells what is on disk of a row: its offset and its digest, that of no rows for an absent one. All who have the row in memory
-// share it.
+// Mark tells what is on disk of a row: its offset and its digest, that of no rows for an absent one; and its place in the layer of
+// changes that it was put into last. All who have the row in memory share it.
 type Mark struct {
 	Offset int64
 	Digest digest.Sum
+	Layer  uint32
+	Place  int32
 }
 
 // Header is one record header.

@@ -33,10 +33,11 @@ type Overlay[T any] struct {
 	touched    []*row[T]
 	free       []*pending[T]
 	scratch    []byte // an encoding that may still be refused
-	dirtyBytes int    // what dirty rows take until they are sealed, and their changes then
-	cached     int    // what the other rows take
+	changing   int    // what becomes of the dirty rows takes when they are sealed
+	kept       int    // what rows take
+	pinned     int    // of kept: dirty ones, which stay
 	cacheLimit func() int
-	mostCached int // what it said last
+	mostCached int // what it said last, 0 to ask again
 	walks      int // open ones: they hold the bytes of dirty and touched rows
 }
 
@@ -64,20 +65,20 @@ type pending[T any] struct {
 // its place in the sealed layer, its record.
 const (
 	rowOverhead    = 72 // and row
-	changeOverhead = 300
+	changeOverhead = 210
 )
 
-// weight estimates the memory of a row, of a dirty one with what it takes when it is sealed.
+// weight estimates the memory of a row.
 func (o *Overlay[T]) weight(r *row[T]) int {
 	n := rowOverhead + int(unsafe.Sizeof(*r)) + len(r.key) + len(r.data)
 	if o.decoded { // it may be a string
 		n += len(r.data)
 	}
-	if r.dirty {
-		n += changeOverhead + len(r.data)
-	}
 	return n
 }
+
+// changeWeight estimates what becomes of a row that was written.
+func changeWeight(data []byte) int { return changeOverhead + len(data) }
 
 // unbounded keeps every row.
 func unbounded() int { return math.MaxInt }
@@ -216,19 +217,20 @@ func (o *Overlay[T]) load(key []byte) (*row[T], error) {
 
 func (o *Overlay[T]) keep(r *row[T]) *row[T] {
 	o.rows[r.key] = r
-	o.cached += o.weight(r)
+	o.kept += o.weight(r)
 	return r
 }
 
 // Accept implements Layer.
 func (o *Overlay[T]) Accept() {
 	for _, r := range o.touched {
+		before := o.weight(r)
 		if r.dirty {
-			o.dirtyBytes -= o.weight(r)
+			o.changing -= changeWeight(r.data)
 		} else {
-			o.cached -= o.weight(r)
 			r.dirty = true
 			o.dirty = append(o.dirty, r)
+			o.pinned += before
 		}
 		p := r.pending
 		if roomy(p.data) {
@@ -239,7 +241,9 @@ func (o *Overlay[T]) Accept() {
 		r.value, r.hasValue = p.value, o.decoded && p.present
 		r.present, r.timestamp = p.present, p.timestamp
 		o.forget(r)
-		o.dirtyBytes += o.weight(r)
+		o.changing += changeWeight(r.data)
+		grown := o.weight(r) - before
+		o.kept, o.pinned = o.kept+grown, o.pinned+grown
 	}
 	o.touched = o.touched[:0]
 	o.trim()
@@ -293,36 +297,36 @@ func (o *Overlay[T]) Seal() []Change {
 		arena = append(arena, r.data...)
 		changes[i] = Change{Key: r.key, Value: arena[at:len(arena):len(arena)], Delete: !r.present, Timestamp: r.timestamp, Mark: r.mark}
 		r.dirty = false
-		o.cached += o.weight(r)
 	}
 	clear(o.dirty)
-	o.dirty, o.dirtyBytes = o.dirty[:0], 0
+	o.dirty, o.changing, o.pinned = o.dirty[:0], 0, 0
 	return changes
 }
 
 // arenaPiece is what one change may keep of others' memory, when it is the last of them that is wanted.
 const arenaPiece = 4 << 10
 
-// trim drops rows that are not dirty where there are too many of them: down to half, so that it is seldom done.
+// trim drops rows that are not dirty where there are too many rows: down to half of the room that the dirty ones leave, and not for
+// a few, so that it is seldom done.
 func (o *Overlay[T]) trim() {
-	if o.cached <= o.mostCached {
+	if o.kept <= o.mostCached {
 		return
 	}
-	if o.mostCached = o.cacheLimit(); o.cached <= o.mostCached {
+	if o.mostCached = o.cacheLimit(); o.kept <= o.mostCached || o.kept-o.pinned <= o.mostCached/8 {
 		return
 	}
-	o.drop(o.mostCached / 2)
+	o.drop(max(o.mostCached-o.pinned, 0) / 2)
 }
 
-// drop drops rows that are not dirty until the others take no more than most.
+// drop drops rows that are not dirty until they take no more than most.
 func (o *Overlay[T]) drop(most int) {
 	for key, r := range o.rows {
-		if o.cached <= most {
+		if o.kept-o.pinned <= most {
 			return
 		}
 		if !r.dirty {
 			delete(o.rows, key)
-			o.cached -= o.weight(r)
+			o.kept -= o.weight(r)
 		}
 	}
 }
@@ -331,7 +335,13 @@ func (o *Overlay[T]) drop(most int) {
 func (o *Overlay[T]) Drop() { o.drop(0) }
 
 // Bytes implements Layer.
-func (o *Overlay[T]) Bytes() (dirty, cached int) { return o.dirtyBytes, o.cached }
+func (o *Overlay[T]) Bytes() (dirty, cached int) {
+	if o.mostCached == 0 {
+		o.mostCached = o.cacheLimit()
+	}
+	over := max(o.kept-o.mostCached, 0)
+	return o.changing + over, o.kept - over
+}
 
 // Dirty implements Layer.
 func (o *Overlay[T]) Dirty() int { return len(o.dirty) }
