@@ -136,18 +136,19 @@ func TestBench_Ratios(t *testing.T) {
 	benched(t, 1, []string{"rebuild"}, flags, []string{"-clients", "tarn", "-restore-ratio", "0.001"})
 }
 
-// A client that fails takes no further part; the others' figures are shown, and the command fails.
+// A client that fails again takes no further part; the others' figures are shown, and the command fails.
 func TestBench_ClientThatFails(t *testing.T) {
 	broker, flags := embedded(t)
-	c, err := parse(append([]string{"count"}, flags...), io.Discard)
+	c, err := parse(append(append([]string{"count"}, flags...), "-runs", "2"), io.Discard)
 	require.NoError(t, err)
 	c.sections[0].trials[0].clients = []entrant{{name: "nobody", client: "nobody"}, {name: "tarn", client: "tarn"}}
 	var out bytes.Buffer
 	err = c.with(t.Context(), &out, func(b *bench) error { return b.all(t.Context()) })
 	require.ErrorContains(t, err, "count: nobody: ")
 	require.Regexp(t, `warm-up +nobody +FAILED`, out.String())
-	require.NotRegexp(t, `1 of 1 +nobody`, out.String())
-	require.Regexp(t, `│ count │ tarn +│ +1 │`, out.String())
+	require.Regexp(t, `1 of 2 +nobody +FAILED`, out.String())
+	require.NotRegexp(t, `2 of 2 +nobody`, out.String())
+	require.Regexp(t, `│ count │ tarn +│ +2 │`, out.String())
 	nothingLeft(t, broker)
 }
 

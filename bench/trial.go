@@ -28,8 +28,11 @@ func (b *bench) rates(ctx context.Context, s section, r *figures.Report) error {
 	return errors.Join(errs...)
 }
 
-// trial runs each client once a round; their order turns about, so that none has the best place. One that fails takes no
-// further part, and the error tells of it.
+// mostFailures is after how many failed runs a client takes no further part in a trial.
+const mostFailures = 2
+
+// trial runs each client once a round; their order turns about, so that none has the best place. A run that fails leaves the
+// others' figures alone, and the error tells of it.
 func (b *bench) trial(ctx context.Context, t trial, keep func(figures.Sample)) (err error) {
 	j := t.job
 	j.Shape = t.shape
@@ -41,10 +44,10 @@ func (b *bench) trial(ctx context.Context, t trial, keep func(figures.Sample)) (
 		defer func() { err = errors.Join(err, drop()) }()
 	}
 	var errs []error
-	failed := map[string]bool{}
+	failed := map[string]int{}
 	for round := range b.warmups + b.runs {
 		for _, e := range turned(t.clients, round-b.warmups) {
-			if failed[e.name] {
+			if failed[e.name] == mostFailures {
 				continue
 			}
 			sample, err := b.entrant(ctx, t.work, j, e)
@@ -52,7 +55,7 @@ func (b *bench) trial(ctx context.Context, t trial, keep func(figures.Sample)) (
 				return context.Cause(ctx)
 			}
 			if err != nil {
-				failed[e.name] = true
+				failed[e.name]++
 				fmt.Fprintf(b.log, "%-9s %-22s FAILED: %v\n", b.note(round), e.name, err)
 				errs = append(errs, fmt.Errorf("%s: %s: %w", t.work, e.name, err))
 				continue

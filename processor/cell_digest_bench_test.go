@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/tarnstream/tarn/internal/benchtest"
 	"github.com/tarnstream/tarn/internal/digest"
 	"github.com/tarnstream/tarn/internal/ldb"
 	"github.com/tarnstream/tarn/internal/scope"
@@ -82,11 +83,11 @@ func BenchmarkCell_Count(b *testing.B) {
 	for i := range keys {
 		keys[i] = fmt.Appendf(nil, "key-%08d", r.IntN(25_000))
 	}
-	b.ReportAllocs()
-	began := spent(b)
+	done, began := benchtest.Records(b), spent(b)
 	for b.Loop() {
 		countOn(b, keys, rhythm{12_500, 25}, func(u unmarked) scope.Backing { return marked{u} })
 	}
+	done(b.N * len(keys))
 	b.ReportMetric(float64(spent(b)-began)/float64(b.N*len(keys)), "cpu-ns/record")
 }
 

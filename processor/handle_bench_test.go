@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/tarnstream/tarn/internal/benchtest"
 	"github.com/tarnstream/tarn/internal/scope"
 	"github.com/tarnstream/tarn/state"
 )
@@ -53,7 +54,7 @@ func countingTask(tb testing.TB, n int) (*task, *input) {
 func BenchmarkHandle(b *testing.B) {
 	t, in := countingTask(b, 1000)
 	records := in.chunk.Records
-	b.ReportAllocs()
+	done := benchtest.Records(b)
 	for b.Loop() {
 		for in.at, in.chunk.Records = 0, records; in.more(); {
 			if _, err := t.handle(in); err != nil {
@@ -61,6 +62,6 @@ func BenchmarkHandle(b *testing.B) {
 			}
 		}
 	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/record")
+	done(b.N * len(records))
 	require.Zero(b, t.env.count.skipped.Load())
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/tarnstream/tarn/internal/benchtest"
 	"github.com/tarnstream/tarn/state"
 	"github.com/tarnstream/tarn/state/statetest"
 )
@@ -63,6 +64,7 @@ func benchmarkRebuild(b *testing.B, turn int) {
 	for i := range log.records {
 		log.records[i] = state.Record{Key: fmt.Appendf(nil, "key-%07d", (i*7919)%(records/2)), Value: fmt.Appendf(nil, "%0100d", i), Offset: int64(i)}
 	}
+	done := benchtest.Records(b)
 	for b.Loop() {
 		s, err := state.Open(b.TempDir(), state.Options{Logger: quiet})
 		require.NoError(b, err)
@@ -71,5 +73,5 @@ func benchmarkRebuild(b *testing.B, turn int) {
 		require.NoError(b, err)
 		require.NoError(b, s.Close())
 	}
-	b.ReportMetric(records*float64(b.N)/b.Elapsed().Seconds(), "records/s")
+	done(records * b.N)
 }

@@ -141,9 +141,9 @@ func Bytes(n float64) string {
 func Count(n float64) string {
 	switch {
 	case n >= 1e6:
-		return fmt.Sprintf("%g M", n/1e6)
+		return fmt.Sprintf("%.3g M", n/1e6)
 	case n >= 10e3:
-		return fmt.Sprintf("%g k", n/1e3)
+		return fmt.Sprintf("%.3g k", n/1e3)
 	}
 	return fmt.Sprintf("%g", n)
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/tarnstream/tarn/internal/benchtest"
 	"github.com/tarnstream/tarn/internal/kafka"
 )
 
@@ -48,8 +49,7 @@ func benchProduce(b *testing.B, far time.Duration, window int) {
 	p.SetWindow(window)
 	batches := load(10_000)
 	require.NoError(b, p.Produce(b.Context(), batches))
-	b.ReportAllocs()
-	records := 0
+	records, done := 0, benchtest.Records(b)
 	for i := 0; b.Loop(); i++ {
 		require.NoError(b, p.Produce(b.Context(), batches))
 		records += 40_000
@@ -59,5 +59,5 @@ func benchProduce(b *testing.B, far time.Duration, window int) {
 			b.StartTimer()
 		}
 	}
-	b.ReportMetric(float64(records)/b.Elapsed().Seconds(), "records/s")
+	done(records)
 }

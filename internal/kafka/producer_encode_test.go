@@ -7,6 +7,7 @@ import (
 	"github.com/IBM/sarama"
 	"github.com/stretchr/testify/require"
 
+	"github.com/tarnstream/tarn/internal/benchtest"
 	"github.com/tarnstream/tarn/state"
 )
 
@@ -22,8 +23,7 @@ func BenchmarkProduceEncode(b *testing.B) {
 	broker, err := w.open()
 	require.NoError(b, err)
 	defer func() { _ = broker.Close() }()
-	b.ReportAllocs()
-	sent := 0
+	sent, done := 0, benchtest.Records(b)
 	for b.Loop() {
 		r := newRun(p, []OutBatch{{Topic: "t", Records: records}})
 		r.leader = func(laneKey) (int32, bool) { return 0, true }
@@ -40,7 +40,7 @@ func BenchmarkProduceEncode(b *testing.B) {
 			}
 		}
 	}
-	b.ReportMetric(float64(sent)/b.Elapsed().Seconds(), "records/s")
+	done(sent)
 }
 
 // TestArenaLetsGo: nothing of a call's records is kept alive by the next calls' arena, and the arena serves

@@ -5,6 +5,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/tarnstream/tarn/internal/benchtest"
 	"github.com/tarnstream/tarn/internal/kafka"
 )
 
@@ -32,7 +33,7 @@ func BenchmarkReader(b *testing.B) {
 	for i := range int32(partitions) {
 		cursors = append(cursors, r.Open("wide", i, wake))
 	}
-	b.ReportAllocs()
+	done := benchtest.Records(b)
 	for b.Loop() {
 		for _, c := range cursors {
 			c.SeekTo(0)
@@ -42,7 +43,7 @@ func BenchmarkReader(b *testing.B) {
 			left -= drain(b, cursors)
 		}
 	}
-	b.ReportMetric(float64(partitions*batches*size*b.N)/b.Elapsed().Seconds(), "records/s")
+	done(partitions * batches * size * b.N)
 }
 
 // drain polls until nothing is there, and counts.

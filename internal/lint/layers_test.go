@@ -8,7 +8,7 @@ import (
 
 // layers is the order of the packages: non-test files import from lower rows only. A pattern is one of path.Match.
 var layers = [][]string{
-	{"internal/invariant", "internal/task", "internal/lint", "internal/layout", "internal/digest", "codec"},
+	{"internal/invariant", "internal/task", "internal/lint", "internal/layout", "internal/digest", "internal/benchtest", "codec"},
 	{"internal/scope", "internal/ldb", "internal/bubbletest", "internal/realkafka", "internal/child"},
 	{"topology", "state", "policy"},
 	{"internal/kafka", "observe", "state/statetest", "devbroker"},
