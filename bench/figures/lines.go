@@ -2,6 +2,7 @@ package figures
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -41,7 +42,7 @@ func (p panel) lines(all []Summary, g Growth) (*plot.Plot, error) {
 	c := plot.New()
 	c.Title.Text, c.X.Label.Text = p.title, g.Name
 	c.X.Scale, c.Y.Scale = plot.LogScale{}, plot.LogScale{}
-	c.X.Tick.Marker, c.Y.Tick.Marker = sizes(all, g), plot.LogTicks{Prec: -1}
+	c.X.Tick.Marker, c.Y.Tick.Marker = sizes(all, g), plot.TickerFunc(steps)
 	c.Legend.Top, c.Legend.TextStyle.Font.Size = true, vg.Points(9)
 	for client, of := range byClient(all) {
 		var points spreadsAbove
@@ -95,6 +96,18 @@ func sizes(all []Summary, g Growth) plot.ConstantTicks {
 	for _, s := range all {
 		if !slices.ContainsFunc(ticks, func(t plot.Tick) bool { return t.Value == s.X }) {
 			ticks = append(ticks, plot.Tick{Value: s.X, Label: g.Write(s.X)})
+		}
+	}
+	return ticks
+}
+
+// steps are the marks of an axis of logarithms: 1, 2 and 5 of each power of ten.
+func steps(low, high float64) (ticks []plot.Tick) {
+	for power := math.Pow(10, math.Floor(math.Log10(low))); power <= high; power *= 10 {
+		for _, n := range []float64{1, 2, 5} {
+			if at := n * power; at >= low && at <= high {
+				ticks = append(ticks, plot.Tick{Value: at, Label: fmt.Sprintf("%.3g", at)})
+			}
 		}
 	}
 	return ticks
