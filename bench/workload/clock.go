@@ -58,3 +58,20 @@ func (c *clock) stop(out *Outcome) {
 	out.Warm = (now - time.Duration(c.warm.Load())).Seconds()
 	out.Peak = PeakMemory()
 }
+
+// first times the first record since the process was started.
+type first struct {
+	began time.Time
+	took  atomic.Int64 // nanoseconds, 0 before the record
+}
+
+func newFirst(j Job) *first { return &first{began: j.Began} }
+
+// tick is called after each record.
+func (f *first) tick() {
+	if f.took.Load() == 0 {
+		f.took.CompareAndSwap(0, int64(time.Since(f.began)))
+	}
+}
+
+func (f *first) seconds() float64 { return time.Duration(f.took.Load()).Seconds() }

@@ -48,7 +48,7 @@ func tarnCrowd(ctx context.Context, j Job) (out Outcome, err error) {
 	if err := c.wait(ctx, ended); err != nil {
 		return out, err
 	}
-	if err := tarnCommitted(ctx, j, group); err != nil {
+	if err := awaitAllCommitted(ctx, j); err != nil {
 		return out, err
 	}
 	c.stop(&out)

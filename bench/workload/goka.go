@@ -2,6 +2,7 @@ package workload
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -36,15 +37,32 @@ func (silent) Print(...any)          {}
 func (silent) Println(...any)        {}
 func (silent) Printf(string, ...any) {}
 
-// gokaCount counts by key into goka's table.
 func gokaCount(ctx context.Context, j Job) (out Outcome, err error) {
 	c := newClock(j.Records)
-	return gokaHandle(ctx, j, c, goka.Persist(new(gokacodec.Int64)),
+	return gokaHandle(ctx, j, c, gokaCounting(j, c.tick)...)
+}
+
+func gokaCounting(j Job, tick func()) []goka.Edge {
+	return []goka.Edge{goka.Persist(new(gokacodec.Int64)),
 		goka.Input(goka.Stream(j.Topic), new(gokacodec.Bytes), func(ctx goka.Context, _ any) {
 			n, _ := ctx.Value().(int64)
 			ctx.SetValue(n + 1)
-			c.tick()
-		}))
+			tick()
+		})}
+}
+
+// gokaRestart counts until ctx ends.
+func gokaRestart(ctx context.Context, j Job) (out Outcome, err error) {
+	first := newFirst(j)
+	p, err := gokaProcessor(j, gokaCounting(j, first.tick)...)
+	if err != nil {
+		return out, err
+	}
+	if err := p.Run(ctx); err != nil {
+		return out, err
+	}
+	out.Seconds, out.Peak, out.Restored = first.seconds(), PeakMemory(), -1
+	return out, nil
 }
 
 func gokaMap(ctx context.Context, j Job) (out Outcome, err error) {
@@ -90,36 +108,52 @@ func gokaCountOf(data []byte) (int64, error) {
 
 // gokaRestore ends when a View runs.
 func gokaRestore(ctx context.Context, j Job) (out Outcome, err error) {
-	config := gokaConfig()
-	view, err := goka.NewView(j.Brokers, goka.Table(j.Topic), new(gokacodec.Bytes), goka.WithViewStorageBuilder(storage.DefaultBuilder(j.Dir)),
-		goka.WithViewTopicManagerBuilder(gokaTopics(config)), goka.WithViewLogger(silent{}))
-	if err != nil {
-		return out, err
-	}
 	began := time.Now()
+	err = gokaView(ctx, j, func(view *goka.View) error {
+		out.Seconds, out.Peak = time.Since(began).Seconds(), PeakMemory()
+		it, err := view.Iterator()
+		if err != nil {
+			return err
+		}
+		defer it.Release()
+		for it.Next() {
+			v, err := it.Value()
+			if err == nil {
+				err = out.add(v.([]byte))
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return it.Err()
+	})
+	return out, err
+}
+
+func gokaLookup(ctx context.Context, j Job) (out Outcome, err error) {
+	err = gokaView(ctx, j, func(view *goka.View) error {
+		out, err = lookUp(ctx, j, func(key string) ([]byte, bool, error) {
+			v, err := view.Get(key)
+			value, ok := v.([]byte)
+			return value, ok, err
+		})
+		return err
+	})
+	return out, err
+}
+
+// gokaView has a View that runs used.
+func gokaView(ctx context.Context, j Job, use func(*goka.View) error) error {
+	view, err := goka.NewView(j.Brokers, goka.Table(j.Topic), new(gokacodec.Bytes), goka.WithViewStorageBuilder(storage.DefaultBuilder(j.Dir)),
+		goka.WithViewTopicManagerBuilder(gokaTopics(gokaConfig())), goka.WithViewLogger(silent{}))
+	if err != nil {
+		return err
+	}
 	stop, ended := start(ctx, view.Run)
 	select {
 	case <-view.WaitRunning():
 	case err := <-ended:
-		return out, err
+		return err
 	}
-	out.Seconds, out.Peak = time.Since(began).Seconds(), PeakMemory()
-	it, err := view.Iterator()
-	if err != nil {
-		return out, err
-	}
-	defer it.Release()
-	for it.Next() {
-		v, err := it.Value()
-		if err != nil {
-			return out, err
-		}
-		if err := out.add(v.([]byte)); err != nil {
-			return out, err
-		}
-	}
-	if err := it.Err(); err != nil {
-		return out, err
-	}
-	return out, stop()
+	return errors.Join(use(view), stop())
 }

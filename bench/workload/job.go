@@ -58,6 +58,8 @@ type Job struct {
 	SessionTimeout time.Duration
 	// Threads is an option of Kafka Streams, 0 for StreamsThreads.
 	Threads int
+	// Time is how long a Lookup goes on at least, and how long a Restart's first process has traffic; 0 for 3 and 5 s.
+	Time time.Duration
 	// Kill has a Restart follow a SIGKILL under traffic, not a clean stop.
 	Kill bool
 	// Readers is how many goroutines, or threads, a Lookup has; 0 is one.
@@ -97,7 +99,9 @@ func Run(ctx context.Context, j Job) (Outcome, error) {
 		Tarn + Count: tarnCount, TarnAtLeastOnce + Count: tarnCount, Tarn + Restore: tarnRestore,
 		Tarn + Pass: tarnPass, TarnAtLeastOnce + Pass: tarnPass, Tarn + Map: tarnMap, TarnAtLeastOnce + Map: tarnMap,
 		Goka + Count: gokaCount, Goka + Map: gokaMap, Goka + Restore: gokaRestore,
-		Raw + Fetch: rawFetch, Tarn + Crowd: tarnCrowd, Tarn + Again: tarnAgain,
+		Tarn + Restart: tarnRestart, TarnAtLeastOnce + Restart: tarnRestart, Goka + Restart: gokaRestart,
+		Tarn + Lookup: tarnLookup, Goka + Lookup: gokaLookup,
+		Sarama + Count: saramaCount, Raw + Fetch: rawFetch, LevelDB + Restore: levelDBRestore, Tarn + Crowd: tarnCrowd, Tarn + Again: tarnAgain,
 	}[j.Client+j.Work]
 	if !ok {
 		return Outcome{}, fmt.Errorf("workload: no client %q for %q", j.Client, j.Work)

@@ -20,6 +20,9 @@ func Measure(ctx context.Context, client *kafka.Client, j Job, self ...string) (
 		return out, err
 	}
 	defer func() { err = errors.Join(err, remove(ctx, client, topicsOf(j)...)) }()
+	if j.Work == Restart {
+		return restart(ctx, client, j, self)
+	}
 	if out, err = Process(ctx, j, self...); err != nil {
 		return out, err
 	}
@@ -40,12 +43,20 @@ func Process(ctx context.Context, j Job, self ...string) (out Outcome, err error
 	if err := json.Unmarshal(printed.Bytes(), &out); err != nil {
 		return out, fmt.Errorf("workload: %s %s: read the outcome: %w", j.Client, j.Work, err)
 	}
-	out.CPU = (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()
+	out.CPU = cpuOf(cmd)
 	return out, nil
+}
+
+// cpuOf is the processor time of a process that has ended.
+func cpuOf(cmd *exec.Cmd) float64 {
+	return (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()
 }
 
 // command is a process that does a job.
 func command(ctx context.Context, j Job, self []string) (*exec.Cmd, error) {
+	if isStreams(j.Client) {
+		return streamsCommand(ctx, j)
+	}
 	j.Began = time.Now()
 	in, err := json.Marshal(j)
 	if err != nil {

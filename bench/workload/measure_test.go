@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -51,6 +52,7 @@ func embedded(t *testing.T) *site {
 // measure does a job as the bench does, with what the client's work reads.
 func (s *site) measure(ctx context.Context, t *testing.T, j Job) (Outcome, error) {
 	t.Helper()
+	j.Time = 200 * time.Millisecond
 	j.Brokers, j.Shape, j.Records, j.Dir = s.brokers, s.shape, int64(s.shape.Records), t.TempDir()
 	j.Group = fmt.Sprintf("%s-%s", j.Client, j.Work)
 	j.Topic = events
@@ -63,6 +65,21 @@ func (s *site) measure(ctx context.Context, t *testing.T, j Job) (Outcome, error
 	return Measure(ctx, s.client, j, program, "client")
 }
 
+// check holds an outcome to what each has to tell.
+func check(t *testing.T, work string, out Outcome) {
+	t.Helper()
+	require.Positive(t, out.Seconds)
+	require.Positive(t, out.CPU)
+	switch work {
+	case Count, Map:
+		require.Positive(t, out.Warm)
+		require.Less(t, out.Warm, out.Seconds)
+	case Lookup:
+		require.Positive(t, out.Lookups)
+		require.Positive(t, out.Readers)
+	}
+}
+
 // Every client does the whole of each work, which Measure verifies, and leaves no topic behind.
 func TestMeasure(t *testing.T) {
 	s := embedded(t)
@@ -70,21 +87,18 @@ func TestMeasure(t *testing.T) {
 		work    string
 		clients []string
 	}{
-		{Count, []string{Tarn, TarnAtLeastOnce, Goka}},
+		{Count, []string{Tarn, TarnAtLeastOnce, Goka, Sarama}},
 		{Map, []string{Tarn, TarnAtLeastOnce, Goka}},
-		{Restore, []string{Tarn, Goka}},
+		{Restore, []string{Tarn, Goka, LevelDB}},
 		{Fetch, []string{Raw}},
+		{Lookup, []string{Tarn, Goka}},
+		{Restart, []string{Tarn, TarnAtLeastOnce, Goka}},
 	} {
 		for _, client := range of.clients {
 			t.Run(client+" "+of.work, func(t *testing.T) {
 				out, err := s.measure(t.Context(), t, Job{Client: client, Work: of.work})
 				require.NoError(t, err)
-				require.Positive(t, out.Seconds)
-				require.Positive(t, out.CPU)
-				if of.work == Count || of.work == Map {
-					require.Positive(t, out.Warm)
-					require.Less(t, out.Warm, out.Seconds)
-				}
+				check(t, of.work, out)
 			})
 		}
 	}
@@ -108,4 +122,32 @@ func TestMeasure_WrongWorkIsRefused(t *testing.T) {
 	require.NoError(t, err)
 	j.Work = Map
 	require.ErrorContains(t, verify(t.Context(), s.client, j, Outcome{}), "a value that was not mapped")
+}
+
+// A killed process's successor goes on with its state. goka's has to wait for the group's session to time out: that is left
+// to a real broker.
+func TestMeasure_RestartAfterKill(t *testing.T) {
+	s := embedded(t)
+	for _, client := range []string{Tarn, TarnAtLeastOnce} {
+		out, err := s.measure(t.Context(), t, Job{Client: client, Work: Restart, Kill: true})
+		require.NoError(t, err)
+		check(t, Restart, out)
+		require.Less(t, out.Restored, int64(3000+10_000), "not the whole topic of its table again")
+	}
+}
+
+func TestMeasure_SeveralReaders(t *testing.T) {
+	out, err := embedded(t).measure(t.Context(), t, Job{Client: Tarn, Work: Lookup, Readers: 3})
+	require.NoError(t, err)
+	check(t, Lookup, out)
+	require.Equal(t, 3, out.Readers)
+}
+
+func TestLookUp_ReaderThatFindsSomethingElse(t *testing.T) {
+	asked := 0
+	_, err := lookUp(t.Context(), Job{Shape: Shape{Keys: 10}, Readers: 1, Time: time.Hour}, func(string) ([]byte, bool, error) {
+		asked++
+		return []byte("0000000001"), asked <= 15, nil
+	})
+	require.ErrorContains(t, err, "10 rows with the sum 10")
 }

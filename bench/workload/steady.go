@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/tarnstream/tarn/internal/kafka"
-	"github.com/tarnstream/tarn/internal/scope"
 	"github.com/tarnstream/tarn/internal/task"
 	"github.com/tarnstream/tarn/state"
 )
@@ -124,19 +123,13 @@ func (f *flow) feed(ctx context.Context, produce func(context.Context, []kafka.O
 
 // batches are records with these times in their values, partitioned as goka does.
 func (f *flow) batches(draw *rand.Rand, dues []time.Duration) []kafka.OutBatch {
-	batches := make([]kafka.OutBatch, f.Partitions)
-	for i := range batches {
-		batches[i].Topic, batches[i].Partition = f.Input, int32(i)
-	}
-	now := time.Now().UnixMilli()
+	b := newBatches(f.Input, f.Shape)
 	for _, due := range dues {
 		micros := due.Microseconds()
 		f.sent += micros
-		r := kafka.OutRecord{Key: fmt.Appendf(nil, "key-%08d", draw.IntN(f.Keys)), Value: value(int(micros), f.ValueBytes, draw), Timestamp: now}
-		b := &batches[scope.FNV1a.Partition(r.Key, int32(f.Partitions))]
-		b.Records = append(b.Records, r)
+		b.add(draw, int(micros))
 	}
-	return batches
+	return b.all
 }
 
 // read takes what comes out, until all records have.

@@ -2,6 +2,7 @@ package workload
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"time"
@@ -28,18 +29,40 @@ func tarnOptions(j Job) []processor.Option {
 }
 
 func tarnCount(ctx context.Context, j Job) (out Outcome, err error) {
-	events := topology.NewStream(j.Topic, codec.Bytes, topology.FNV1a())
-	counts := topology.NewTable(TableOf(j.Client, j.Group), codec.Int64, topology.FNV1a())
 	c := newClock(j.Records)
-	group, err := topology.Define(j.Group, topology.Persist(counts),
-		topology.Input(events, func(ctx *topology.Context, _ []byte) error {
-			defer c.tick()
-			return countOne(ctx, counts)
-		}))
+	group, err := tarnCounting(j, c.tick)
 	if err != nil {
 		return out, err
 	}
 	return tarnHandle(ctx, j, group, c)
+}
+
+func tarnCounting(j Job, tick func()) (*topology.Group, error) {
+	events := topology.NewStream(j.Topic, codec.Bytes, topology.FNV1a())
+	counts := topology.NewTable(TableOf(j.Client, j.Group), codec.Int64, topology.FNV1a())
+	return topology.Define(j.Group, topology.Persist(counts),
+		topology.Input(events, func(ctx *topology.Context, _ []byte) error {
+			defer tick()
+			return countOne(ctx, counts)
+		}))
+}
+
+// tarnRestart counts until ctx ends.
+func tarnRestart(ctx context.Context, j Job) (out Outcome, err error) {
+	first := newFirst(j)
+	group, err := tarnCounting(j, first.tick)
+	if err != nil {
+		return out, err
+	}
+	p, err := processor.New(group, tarnOptions(j)...)
+	if err != nil {
+		return out, err
+	}
+	if err := p.Run(ctx); err != nil {
+		return out, err
+	}
+	out.Seconds, out.Peak, out.Restored = first.seconds(), PeakMemory(), p.Stats().Restored
+	return out, nil
 }
 
 func countOne(ctx *topology.Context, counts *topology.Table[int64]) error {
@@ -99,47 +122,54 @@ func tarnHandle(ctx context.Context, j Job, group *topology.Group, c *clock) (ou
 	if err := c.wait(ctx, ended); err != nil {
 		return out, err
 	}
-	if err := tarnCommitted(ctx, j, group); err != nil {
+	if err := awaitAllCommitted(ctx, j); err != nil {
 		return out, err
 	}
 	c.stop(&out)
 	return out, stop()
 }
 
-// tarnCommitted waits until every record is committed.
-func tarnCommitted(ctx context.Context, j Job, group *topology.Group) error {
-	for {
-		if lag, err := processor.Lag(ctx, group, tarnOptions(j)...); err != nil || lag == 0 {
-			return err
-		}
-	}
-}
-
 func tarnCountOf(data []byte) (int64, error) { return codec.Int64.Decode(data) }
 
 // tarnRestore ends when a View is ready.
 func tarnRestore(ctx context.Context, j Job) (out Outcome, err error) {
+	began := time.Now()
+	err = tarnView(ctx, j, func(view *processor.View[[]byte]) error {
+		out.Seconds, out.Peak = time.Since(began).Seconds(), PeakMemory()
+		for row, err := range view.Range() {
+			if err == nil {
+				err = out.add(row.Value)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+func tarnLookup(ctx context.Context, j Job) (out Outcome, err error) {
+	err = tarnView(ctx, j, func(view *processor.View[[]byte]) error {
+		out, err = lookUp(ctx, j, func(key string) ([]byte, bool, error) { return view.Get(key) })
+		return err
+	})
+	return out, err
+}
+
+// tarnView has a View that is ready used.
+func tarnView(ctx context.Context, j Job, use func(*processor.View[[]byte]) error) error {
 	view, err := processor.NewView(topology.NewTable(j.Topic, codec.Bytes, topology.FNV1a()), tarnOptions(j)...)
 	if err != nil {
-		return out, err
+		return err
 	}
-	began := time.Now()
 	stop, ended := start(ctx, view.Run)
 	select {
 	case <-view.Ready():
 	case err := <-ended:
-		return out, err
+		return err
 	}
-	out.Seconds, out.Peak = time.Since(began).Seconds(), PeakMemory()
-	for row, err := range view.Range() {
-		if err != nil {
-			return out, err
-		}
-		if err := out.add(row.Value); err != nil {
-			return out, err
-		}
-	}
-	return out, stop()
+	return errors.Join(use(view), stop())
 }
 
 // start runs a client. stop ends it and gives its error; ended has it when it ends by itself.

@@ -49,21 +49,14 @@ func Fill(ctx context.Context, client *kafka.Client, topic kafka.TopicSpec, s Sh
 	}
 	p := client.NewProducer(kafka.ProducerConfig{MaxBatchBytes: batchBytes})
 	defer p.Close()
-	draw, now := rand.New(rand.NewPCG(s.Seed, 0)), time.Now().UnixMilli()
+	draw := rand.New(rand.NewPCG(s.Seed, 0))
 	last := make(map[int]int, s.Keys)
 	for from := 0; from < s.Records; from += gathered {
-		batches := make([]kafka.OutBatch, s.Partitions)
-		for i := range batches {
-			batches[i].Topic, batches[i].Partition = topic.Name, int32(i)
-		}
+		batches := newBatches(topic.Name, s)
 		for n := from; n < min(from+gathered, s.Records); n++ {
-			key := draw.IntN(s.Keys)
-			last[key] = n
-			r := kafka.OutRecord{Key: fmt.Appendf(nil, "key-%08d", key), Value: value(n, s.ValueBytes, draw), Timestamp: now}
-			b := &batches[scope.FNV1a.Partition(r.Key, topic.Partitions)]
-			b.Records = append(b.Records, r)
+			last[batches.add(draw, n)] = n
 		}
-		if err := p.Produce(ctx, batches); err != nil {
+		if err := p.Produce(ctx, batches.all); err != nil {
 			return Outcome{}, err
 		}
 	}
@@ -72,6 +65,32 @@ func Fill(ctx context.Context, client *kafka.Client, topic kafka.TopicSpec, s Sh
 		out.Sum += int64(n)
 	}
 	return out, nil
+}
+
+func keyOf(key int) string { return fmt.Sprintf("key-%08d", key) }
+
+// batches are records for a topic, partitioned as goka does.
+type batches struct {
+	Shape
+	all []kafka.OutBatch
+	now int64
+}
+
+func newBatches(topic string, s Shape) *batches {
+	b := &batches{Shape: s, all: make([]kafka.OutBatch, s.Partitions), now: time.Now().UnixMilli()}
+	for i := range b.all {
+		b.all[i].Topic, b.all[i].Partition = topic, int32(i)
+	}
+	return b
+}
+
+// add adds a record with a number, and gives its key.
+func (b *batches) add(draw *rand.Rand, n int) (key int) {
+	key = draw.IntN(b.Keys)
+	r := kafka.OutRecord{Key: []byte(keyOf(key)), Value: value(n, b.ValueBytes, draw), Timestamp: b.now}
+	to := &b.all[scope.FNV1a.Partition(r.Key, int32(b.Partitions))]
+	to.Records = append(to.Records, r)
+	return key
 }
 
 // value is a number and random letters.

@@ -9,10 +9,10 @@ import (
 
 // TableOf is the topic of a group's table: goka and tarn have it the same way, Kafka Streams another. "" where a client keeps none.
 func TableOf(client, group string) string {
-	switch client {
-	case Streams, StreamsAtLeastOnce, StreamsUncached:
+	switch {
+	case isStreams(client):
 		return group + "-table-changelog"
-	case Sarama:
+	case client == Sarama:
 		return ""
 	}
 	return group + "-table"
@@ -28,6 +28,8 @@ func topicsOf(j Job) (topics []string) {
 		if table := TableOf(j.Client, j.Group); table != "" {
 			topics = append(topics, table)
 		}
+	case Restart:
+		topics = append(topics, inputOf(j.Group), TableOf(j.Client, j.Group))
 	case Map:
 		topics = append(topics, OutputOf(j.Group))
 	}
@@ -91,10 +93,10 @@ func counted(ctx context.Context, client *kafka.Client, table string, j Job) (ro
 
 // countOf decodes a row that a client's count has written.
 func countOf(client string, data []byte) (int64, error) {
-	switch client {
-	case Goka:
+	switch {
+	case client == Goka:
 		return gokaCountOf(data)
-	case Streams, StreamsAtLeastOnce, StreamsUncached:
+	case isStreams(client):
 		return streamsCountOf(data)
 	}
 	return tarnCountOf(data)

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -21,11 +23,13 @@ func TestMain(m *testing.M) {
 }
 
 func asClient() int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
 	var j Job
 	err := json.NewDecoder(os.Stdin).Decode(&j)
 	if err == nil {
 		var out Outcome
-		if out, err = Run(context.Background(), j); err == nil {
+		if out, err = Run(ctx, j); err == nil {
 			err = json.NewEncoder(os.Stdout).Encode(out)
 		}
 	}

@@ -14,7 +14,7 @@ var layers = [][]string{
 	{"internal/kafka", "observe", "state/statetest", "devbroker"},
 	{"internal/audit"},
 	{"processor", "metrics", "health", "internal/inspect"},
-	{"streamtest"},
+	{"streamtest", "bench/streams"},
 	{"examples/*/*", "bench/*"}, // parts of the programs below, for them alone
 	{"cmd/tarn", "examples/*", "bench", "soak", "chaos", "internal/e2e"},
 }

@@ -2,7 +2,7 @@ package realkafka
 
 import (
 	"context"
-	"embed"
+	_ "embed"
 	"errors"
 	"fmt"
 	"os"
@@ -17,7 +17,7 @@ const (
 )
 
 //go:embed pom.xml
-var pom embed.FS
+var pom []byte
 
 // Missing tells which program this package needs and cannot find, and how to get it; nil where all are there.
 func Missing() error {
@@ -29,15 +29,36 @@ func Missing() error {
 	return nil
 }
 
-// jars gives the folder with Kafka's jars, which Maven brings at the first call for a version. They stay in the user's cache
-// directory. Processes that need the same ones at the same time each bring their own; the first that is done gives its
-// folder the name.
+// jars gives the folder with Kafka's jars.
 func jars(ctx context.Context, version string) (string, error) {
+	return Bring(ctx, "kafka-"+version, pom, "-Dkafka.version="+version)
+}
+
+// Bring gives the folder with the jars that a pom asks for, which Maven, with its options, brings at the first call for a
+// name. They stay in the user's cache directory: another pom needs another name.
+func Bring(ctx context.Context, name string, pom []byte, options ...string) (home string, err error) {
+	return Cached(name, func(folder string) error {
+		file := filepath.Join(folder, "pom.xml")
+		if err := os.WriteFile(file, pom, 0o644); err != nil {
+			return err
+		}
+		args := append([]string{"-q", "-B", "-f", file, "dependency:copy-dependencies", "-DincludeScope=runtime",
+			"-DoutputDirectory=" + folder}, options...)
+		if out, err := exec.CommandContext(ctx, "mvn", args...).CombinedOutput(); err != nil {
+			return fmt.Errorf("realkafka: Maven does not bring %s: %w\n%s", name, err, out)
+		}
+		return nil
+	})
+}
+
+// Cached gives a folder of the user's cache directory, which fill fills at the first call for a name. Processes that need the
+// same one at the same time each fill their own; the first that is done gives its folder the name.
+func Cached(name string, fill func(folder string) error) (home string, err error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
-		return "", fmt.Errorf("realkafka: a place for Kafka's jars: %w", err)
+		return "", fmt.Errorf("realkafka: a place for %s: %w", name, err)
 	}
-	home := filepath.Join(cache, "tarn", "kafka-"+version)
+	home = filepath.Join(cache, "tarn", name)
 	if _, err := os.Stat(home); err == nil {
 		return home, nil
 	}
@@ -49,28 +70,15 @@ func jars(ctx context.Context, version string) (string, error) {
 		return "", err
 	}
 	defer os.RemoveAll(work)
-	if err := bring(ctx, work, version); err != nil {
+	folder := filepath.Join(work, "made")
+	if err := os.Mkdir(folder, 0o755); err != nil {
 		return "", err
 	}
-	if err := os.Rename(filepath.Join(work, "libs"), home); err != nil && !errors.Is(err, os.ErrExist) {
+	if err := fill(folder); err != nil {
+		return "", err
+	}
+	if err := os.Rename(folder, home); err != nil && !errors.Is(err, os.ErrExist) {
 		return "", err
 	}
 	return home, nil
-}
-
-func bring(ctx context.Context, work, version string) error {
-	text, err := pom.ReadFile("pom.xml")
-	if err != nil {
-		return err
-	}
-	file := filepath.Join(work, "pom.xml")
-	if err := os.WriteFile(file, text, 0o644); err != nil {
-		return err
-	}
-	mvn := exec.CommandContext(ctx, "mvn", "-q", "-B", "-f", file, "-Dkafka.version="+version,
-		"dependency:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory="+filepath.Join(work, "libs"))
-	if out, err := mvn.CombinedOutput(); err != nil {
-		return fmt.Errorf("realkafka: Maven does not bring Kafka %s: %w\n%s", version, err, out)
-	}
-	return nil
 }
