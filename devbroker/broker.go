@@ -25,13 +25,14 @@ var errHalted = errors.New("devbroker: down between two incarnations")
 
 // A Broker is one running cluster of one or more nodes. Its methods may be called from any goroutine.
 type Broker struct {
-	cfg    config
-	secret string // password of the broker's own user, where SASL is on
-	lock   *dirLock
-	tasks  *task.Group
-	gates  []*gate // by node
-	rules  rules
-	hollow hollow
+	cfg      config
+	secret   string // password of the broker's own user, where SASL is on
+	lock     *dirLock
+	tasks    *task.Group
+	gates    []*gate // by node
+	rules    rules
+	hollow   hollow
+	sessions sessions
 
 	// failed is the last error the cluster logged: its Close has no other way to tell that it could not save.
 	failed atomic.Pointer[string]
@@ -113,6 +114,9 @@ func (b *Broker) boot() error {
 	}
 	b.cluster, b.life, b.halted = c, newLife(), false
 	b.mu.Unlock()
+	for _, r := range []Request{JoinGroup, SyncGroup, Heartbeat} {
+		b.rules.add(r)
+	}
 	b.rules.reinstall(b.install)
 	return b.abort(cuts)
 }

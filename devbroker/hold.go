@@ -247,6 +247,9 @@ func (b *Broker) control(v *visit) (kmsg.Response, error, bool) {
 		held = nil
 	}
 	hollow := fetch != nil && b.hollow.touches(fetch)
+	if v.kind != AnyRequest { // by which it is shown once more
+		b.hear(v.req)
+	}
 	if held == nil && !hollow {
 		return nil, nil, false
 	}

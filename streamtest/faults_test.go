@@ -40,6 +40,25 @@ func TestCrash_DropsWhatIsNotSynced(t *testing.T) {
 	})
 }
 
+// One that waits to join is told by no answer that it is a member. Its part goes to the others when its session is over.
+func TestCrash_WhileItWaitsToJoin(t *testing.T) {
+	streamtest.Run(t, func(k *streamtest.Kit) {
+		g, a := started(k, 4)
+		b := k.Launch("b", g)
+		k.Until("b waits", func() bool {
+			info, err := k.Broker.Group("obedient")
+			return err == nil && info.State == "PreparingRebalance"
+		})
+		b.Crash()
+		k.Until("b is taken for a member", func() bool { return a.Running() < 4 })
+		lost := time.Now()
+		k.Until("a has everything", func() bool { return a.Running() == 4 })
+		require.Less(k.T, time.Since(lost), 15*time.Second, "a session of 10 s, and a heartbeat")
+		order(k, g, "x")
+		k.Check()
+	})
+}
+
 // Whichever operation of the disk fails: the run ends with an error, and on a disk that is whole again all is right.
 func TestR41_FailDisk_AtEachOperation(t *testing.T) {
 	streamtest.Run(t, func(k *streamtest.Kit) {
