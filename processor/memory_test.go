@@ -138,3 +138,55 @@ func TestMemory_TooLittleIsRefusedAtStart(t *testing.T) {
 	_, err := processor.New(clicker(t), processor.Brokers("a:1"), processor.StateDir("x"), processor.MemoryBytes(-1))
 	require.ErrorContains(t, err, "memory of -1 bytes is negative")
 }
+
+// A table that is several times as large as what a View may have is restored and followed within it.
+func TestMemory_TableLargerThanItsView(t *testing.T) {
+	const partitions, batches, batch, size = 3, 40, 500, 1000 // 60 MB
+	const memory = 24 << 20
+	streamtest.Run(t, func(k *streamtest.Kit) {
+		k.Topic(counts.Name(), partitions, "cleanup.policy", "compact")
+		last := topology.NewTable(counts.Name(), codec.Bytes)
+		write := func(from int) {
+			for partition := range int32(partitions) {
+				records := make([]devbroker.Record, batch)
+				for i := range records {
+					records[i] = devbroker.Record{Key: fmt.Appendf(nil, "key-%d-%d", partition, from+i), Value: make([]byte, size)}
+				}
+				require.NoError(k.T, k.Broker.Produce(counts.Name(), partition, records...))
+			}
+		}
+		for i := range batches {
+			write(i * batch)
+		}
+		v, err := processor.NewView(last, append(k.Options("view"), processor.MemoryBytes(memory))...)
+		require.NoError(k.T, err)
+		ctx, cancel := context.WithCancel(k.T.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- v.Run(ctx) }()
+		var p peak
+		for !isReady(v.Ready()) {
+			p.see(v.Stats().Memory)
+			time.Sleep(time.Millisecond)
+		}
+		require.Positive(k.T, p.Rebuilds)
+		require.Positive(k.T, p.Fetched)
+		for i := range batches / 4 { // again, as changes that are followed
+			write(i * batch)
+			p.see(v.Stats().Memory)
+			time.Sleep(10 * time.Millisecond)
+		}
+		k.Until("followed", func() bool { lag, known := v.Stats().Lag(); p.see(v.Stats().Memory); return known && lag == 0 })
+		bound := v.Stats().Memory.Bound
+		require.EqualValues(k.T, memory/16*7, bound)
+		require.LessOrEqual(k.T, p.all, bound)
+		k.T.Logf("bound %d KiB, at most %d KiB in use", bound>>10, p.all>>10)
+		n := 0
+		for _, err := range v.Range() {
+			require.NoError(k.T, err)
+			n++
+		}
+		require.Equal(k.T, partitions*batches*batch, n)
+		cancel()
+		require.NoError(k.T, <-ended)
+	})
+}
