@@ -99,7 +99,7 @@ const manyReaders = 8
 
 // sections are all there are, in the order in which they are measured.
 func sections() []section {
-	usual, crowded := shape(2_000_000, 100_000, 100), shape(400_000, 100_000, 100)
+	usual, left, crowded := shape(2_000_000, 100_000, 100), shape(500_000, 100_000, 100), shape(400_000, 100_000, 100)
 	crowded.Partitions = 64
 	trials := func(all ...trial) []trial { return all }
 	lookup := func(work string, readers int) trial {
@@ -114,8 +114,8 @@ func sections() []section {
 		rebuilding(rebuildWork, shape(2_000_000, 1_000_000, 100)),
 		rebuilding("rebuild-large", shape(10_000_000, 5_000_000, 100)),
 		{name: restartWork, about: "from the start of a process to its first record, on the state that the process before has left", kind: figures.Times,
-			trials: trials(trial{restartWork, workload.Job{Work: workload.Restart}, restarters(), usual},
-				trial{killedWork, workload.Job{Work: workload.Restart, Kill: true}, restarters(), usual})},
+			trials: trials(trial{restartWork, workload.Job{Work: workload.Restart}, restarters(), left},
+				trial{killedWork, workload.Job{Work: workload.Restart, Kill: true}, restarters(), left})},
 		{name: "lookup", about: "rows of a table are read by their keys", kind: figures.Reads,
 			trials: trials(lookup("1 reader", 1), lookup(fmt.Sprintf("%d readers", manyReaders), manyReaders))},
 		{name: latencySection, about: "from input topic to output topic at a steady rate", kind: figures.Delays,
@@ -171,6 +171,15 @@ func (s section) x(of workload.Shape) float64 {
 		return float64(of.ValueBytes)
 	}
 	return 0
+}
+
+// title is what a trial of the section is called.
+func (s section) title(t trial) string {
+	if s.size == "" {
+		return t.work
+	}
+	g := figures.GrowthOf(s.size)
+	return fmt.Sprintf("%s, %s: %s", t.work, g.Name, g.Write(s.x(t.shape)))
 }
 
 // sized gives the trials the sizes that are asked for.

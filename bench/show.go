@@ -5,14 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/tarnstream/tarn/bench/figures"
 	"github.com/tarnstream/tarn/bench/workload"
+	"github.com/tarnstream/tarn/internal/realkafka"
 )
 
 // Places of the document beside those of the sections.
@@ -26,7 +29,7 @@ func (b *bench) all(ctx context.Context) error {
 	if err := b.places(); err != nil {
 		return err
 	}
-	s := surroundings(b.brokerText())
+	s := b.surroundings()
 	fmt.Fprint(b.log, s)
 	if err := b.write(surroundingsPlace, s, "```\n"+s.String()+"```\n"); err != nil {
 		return err
@@ -155,14 +158,53 @@ type surrounding struct {
 	Load     string            `json:"load"`
 	Go       string            `json:"go"`
 	Modules  map[string]string `json:"modules"`
+	Java     string            `json:"java,omitempty"`
 	Broker   string            `json:"broker"`
 	Settings map[string]string `json:"settings"`
 }
 
-func surroundings(broker string) surrounding {
-	return surrounding{Date: time.Now(), Go: runtime.Version(), Modules: modules(), Load: loadNow(), Broker: broker,
-		Machine:  fmt.Sprintf("%d CPUs (%s), %s of memory, %s/%s", runtime.NumCPU(), cpuModel(), memorySize(), runtime.GOOS, runtime.GOARCH),
-		Settings: map[string]string{workload.Tarn: workload.TarnSettings, workload.Goka: workload.GokaSettings}}
+func (b *bench) surroundings() surrounding {
+	s := surrounding{Date: time.Now(), Go: runtime.Version(), Modules: modules(), Load: loadNow(), Broker: b.brokerText(), Settings: map[string]string{},
+		Machine: fmt.Sprintf("%d CPUs (%s), %s of memory, %s/%s", runtime.NumCPU(), cpuModel(), memorySize(), runtime.GOOS, runtime.GOARCH)}
+	for _, of := range settings() {
+		if b.takesPart(of.client) {
+			s.Settings[of.client] = of.text
+		}
+	}
+	if b.takesPart(workload.Streams) {
+		s.Java = javaVersion()
+	}
+	return s
+}
+
+// setting says how a client is set up, in all its guises.
+type setting struct{ client, text string }
+
+func settings() []setting {
+	return []setting{{workload.Tarn, workload.TarnSettings}, {workload.Goka, workload.GokaSettings}, {workload.Streams, workload.StreamsSettings},
+		{workload.Sarama, workload.SaramaSettings}, {workload.LevelDB, workload.LevelDBSettings}}
+}
+
+// takesPart tells whether a client is measured, in any of its guises.
+func (b *bench) takesPart(client string) bool {
+	for _, s := range b.sections {
+		for _, t := range s.trials {
+			if slices.ContainsFunc(t.clients, func(e entrant) bool { return strings.HasPrefix(e.client, client) }) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// javaVersion is the Java that Kafka Streams and the broker run in.
+func javaVersion() string {
+	out, err := exec.Command("java", "-version").CombinedOutput()
+	if err != nil {
+		return "an unknown Java"
+	}
+	first, _, _ := strings.Cut(string(out), "\n")
+	return first
 }
 
 // String is for people.
@@ -170,11 +212,17 @@ func (s surrounding) String() string {
 	var b strings.Builder
 	line := func(name, text string) { fmt.Fprintf(&b, "%-8s %s\n", name, text) }
 	line("machine", s.Machine+"; load "+s.Load)
-	line("versions", s.Go+", goka "+s.Modules["github.com/lovoo/goka"]+", sarama "+s.Modules["github.com/IBM/sarama"]+
-		", goleveldb "+s.Modules["github.com/syndtr/goleveldb"])
+	versions := s.Go + ", goka " + s.Modules["github.com/lovoo/goka"] + ", sarama " + s.Modules["github.com/IBM/sarama"] +
+		", goleveldb " + s.Modules["github.com/syndtr/goleveldb"]
+	if s.Java != "" {
+		versions += ", Kafka Streams " + realkafka.Newest + " on " + s.Java
+	}
+	line("versions", versions)
 	line("broker", s.Broker)
-	for _, name := range []string{workload.Tarn, workload.Goka} {
-		line(name, s.Settings[name])
+	for _, of := range settings() {
+		if text, ok := s.Settings[of.client]; ok {
+			line(of.client, text)
+		}
 	}
 	return b.String()
 }

@@ -22,6 +22,13 @@ func (c contest) bound() figures.Target {
 	return t
 }
 
+// tail is what a kill may leave to be read again: the records of a flush interval and a commit interval, tarn's defaults.
+func (c contest) tail() figures.Target {
+	t := c.target(figures.Restored, "what comes in 5.1 s", 1)
+	t.Limit = workload.TrafficRate * 5.1
+	return t
+}
+
 // targets are the figures to reach. Where a client has both guarantees it is compared to the peer's with the same.
 func targets() []figures.Target {
 	var (
@@ -47,6 +54,7 @@ func targets() []figures.Target {
 		killed.target(figures.Time, workload.Goka, 10),
 		killed.target(figures.Time, shortSession, 5),
 		killed.target(figures.Time, workload.Streams, 20),
+		killed.tail(),
 		exactlyOnce.target(figures.Peak, workload.Goka, 1),
 		exactlyOnce.target(figures.Peak, workload.Streams, 2),
 		exactlyOnce.bound(),

@@ -14,7 +14,7 @@ func (b *bench) rates(ctx context.Context, s section, r *figures.Report) error {
 	var errs []error
 	for i, t := range s.trials {
 		if len(s.trials) > 1 {
-			fmt.Fprintf(b.log, "%s, %d of %d: ", t.work, i+1, len(s.trials))
+			fmt.Fprintf(b.log, "-- %s, %d of %d\n", s.title(t), i+1, len(s.trials))
 		}
 		errs = append(errs, b.trial(ctx, t, func(sample figures.Sample) {
 			sample.X = s.x(t.shape)

@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	// trafficRate is how many records a second come while a process ends and the next one starts.
-	trafficRate = 10_000
+	// TrafficRate is how many records a second come while a process ends and the next one starts.
+	TrafficRate = 10_000
 	// trafficTime is how long they come before the first one ends, where a job does not say: many commits, and a flush of tarn's.
 	trafficTime = 5 * time.Second
 	// takeOver bounds how long the second process may take to commit something: a group session has to time out for some.
@@ -158,7 +158,7 @@ func (b *bounce) traffic(ctx context.Context) (quiet func() error) {
 		draw := rand.New(rand.NewPCG(b.job.Shape.Seed, 1))
 		for ctx.Err() == nil {
 			batches := newBatches(b.job.Topic, b.job.Shape)
-			for range trafficRate * int(pause) / int(time.Second) {
+			for range TrafficRate * int(pause) / int(time.Second) {
 				batches.add(draw, int(b.sent))
 				b.sent++
 			}

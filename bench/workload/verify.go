@@ -38,10 +38,17 @@ func topicsOf(j Job) (topics []string) {
 
 // prepare makes what a client would not make for itself.
 func prepare(ctx context.Context, client *kafka.Client, j Job) error {
-	if j.Work != Map {
+	topic := kafka.TopicSpec{Partitions: int32(j.Shape.Partitions)}
+	switch {
+	case j.Work == Map:
+		topic.Name = OutputOf(j.Group)
+	case j.Client == Goka && (j.Work == Count || j.Work == Restart):
+		// It would make the topic itself, and fail where the leaders are not there yet when it asks for its offsets.
+		topic.Name, topic.Configs = TableOf(j.Client, j.Group), map[string]string{"cleanup.policy": "compact"}
+	default:
 		return nil
 	}
-	return client.CreateTopics(ctx, []kafka.TopicSpec{{Name: OutputOf(j.Group), Partitions: int32(j.Shape.Partitions)}})
+	return client.CreateTopics(ctx, []kafka.TopicSpec{topic})
 }
 
 // verify holds a job to what it had to do: a count adds up to the records, a restored table has each key's last record, a
