@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"slices"
 
 	"github.com/syndtr/goleveldb/leveldb/storage"
 )
@@ -91,9 +92,7 @@ func (w *runWriter) flush(least int) error {
 	}
 	f.size += len(w.block)
 	w.out.width = max(w.out.width, len(w.block))
-	if w.block = w.block[:blockHead]; cap(w.block) > blockBytes {
-		w.block = make([]byte, blockHead, blockBytes)
-	}
+	w.block = w.block[:blockHead]
 	if f.size >= TableBytes {
 		return w.close()
 	}
@@ -208,11 +207,8 @@ func (c *cursor) damaged(err error) error {
 
 // read reads the next block.
 func (c *cursor) read() error {
-	if cap(c.buf) != blockBytes {
-		c.buf = make([]byte, blockBytes)
-	}
-	c.buf = c.buf[:max(min(c.left, blockBytes), blockHead)]
-	if err := c.fill(c.buf); err != nil {
+	c.buf = c.buf[:0]
+	if err := c.fill(max(min(c.left, blockBytes), blockHead)); err != nil {
 		return err
 	}
 	rows, sum := int64(binary.LittleEndian.Uint32(c.buf)), binary.LittleEndian.Uint32(c.buf[4:])
@@ -220,12 +216,9 @@ func (c *cursor) read() error {
 		if more > int64(c.left) {
 			return c.damaged(errCut)
 		}
-		whole := make([]byte, blockHead+rows)
-		n := copy(whole, c.buf)
-		if err := c.fill(whole[n:]); err != nil {
+		if err := c.fill(int(more)); err != nil {
 			return err
 		}
-		c.buf = whole
 	}
 	c.block = c.buf[blockHead:][:rows]
 	if castagnoli(c.block) != sum {
@@ -234,16 +227,18 @@ func (c *cursor) read() error {
 	return nil
 }
 
-// fill reads the next bytes of the file.
-func (c *cursor) fill(buf []byte) error {
-	if len(buf) > c.left {
+// fill appends the next bytes of the file to buf, whose memory is used again.
+func (c *cursor) fill(n int) error {
+	if n > c.left {
 		return c.damaged(errCut)
 	}
-	_, err := io.ReadFull(c.file, buf)
+	at := len(c.buf)
+	c.buf = slices.Grow(c.buf, n)[:at+n]
+	_, err := io.ReadFull(c.file, c.buf[at:])
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return c.damaged(errCut)
 	}
-	c.left -= len(buf)
+	c.left -= n
 	return err
 }
 
