@@ -14,8 +14,8 @@ import (
 	"time"
 
 	"github.com/tarnstream/tarn/bench/figures"
+	"github.com/tarnstream/tarn/bench/streams"
 	"github.com/tarnstream/tarn/bench/workload"
-	"github.com/tarnstream/tarn/internal/realkafka"
 )
 
 // Places of the document beside those of the sections.
@@ -29,9 +29,9 @@ func (b *bench) all(ctx context.Context) error {
 	if err := b.places(); err != nil {
 		return err
 	}
-	s := b.surroundings()
-	fmt.Fprint(b.log, s)
-	if err := b.write(surroundingsPlace, s, "```\n"+s.String()+"```\n"); err != nil {
+	s := surroundings(b.brokerText())
+	fmt.Fprint(b.log, s.text(b.takesPart))
+	if err := b.write(surroundingsPlace, s, "```\n"+s.text(func(string) bool { return true })+"```\n"); err != nil {
 		return err
 	}
 	var errs []error
@@ -158,21 +158,16 @@ type surrounding struct {
 	Load     string            `json:"load"`
 	Go       string            `json:"go"`
 	Modules  map[string]string `json:"modules"`
-	Java     string            `json:"java,omitempty"`
+	Java     string            `json:"java"`
 	Broker   string            `json:"broker"`
 	Settings map[string]string `json:"settings"`
 }
 
-func (b *bench) surroundings() surrounding {
-	s := surrounding{Date: time.Now(), Go: runtime.Version(), Modules: modules(), Load: loadNow(), Broker: b.brokerText(), Settings: map[string]string{},
+func surroundings(broker string) surrounding {
+	s := surrounding{Date: time.Now(), Go: runtime.Version(), Modules: modules(), Java: javaVersion(), Load: loadNow(), Broker: broker, Settings: map[string]string{},
 		Machine: fmt.Sprintf("%d CPUs (%s), %s of memory, %s/%s", runtime.NumCPU(), cpuModel(), memorySize(), runtime.GOOS, runtime.GOARCH)}
 	for _, of := range settings() {
-		if b.takesPart(of.client) {
-			s.Settings[of.client] = of.text
-		}
-	}
-	if b.takesPart(workload.Streams) {
-		s.Java = javaVersion()
+		s.Settings[of.client] = of.text
 	}
 	return s
 }
@@ -204,24 +199,20 @@ func javaVersion() string {
 		return "an unknown Java"
 	}
 	first, _, _ := strings.Cut(string(out), "\n")
-	return first
+	return strings.TrimSpace(first)
 }
 
-// String is for people.
-func (s surrounding) String() string {
+// text is for people, with the settings of those who take part.
+func (s surrounding) text(takesPart func(client string) bool) string {
 	var b strings.Builder
 	line := func(name, text string) { fmt.Fprintf(&b, "%-8s %s\n", name, text) }
 	line("machine", s.Machine+"; load "+s.Load)
-	versions := s.Go + ", goka " + s.Modules["github.com/lovoo/goka"] + ", sarama " + s.Modules["github.com/IBM/sarama"] +
-		", goleveldb " + s.Modules["github.com/syndtr/goleveldb"]
-	if s.Java != "" {
-		versions += ", Kafka Streams " + realkafka.Newest + " on " + s.Java
-	}
-	line("versions", versions)
+	line("versions", s.Go+", goka "+s.Modules["github.com/lovoo/goka"]+", Kafka Streams "+streams.Version+" on "+s.Java+", sarama "+
+		s.Modules["github.com/IBM/sarama"]+", goleveldb "+s.Modules["github.com/syndtr/goleveldb"])
 	line("broker", s.Broker)
 	for _, of := range settings() {
-		if text, ok := s.Settings[of.client]; ok {
-			line(of.client, text)
+		if takesPart(of.client) {
+			line(of.client, s.Settings[of.client])
 		}
 	}
 	return b.String()

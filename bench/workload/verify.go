@@ -43,12 +43,15 @@ func prepare(ctx context.Context, client *kafka.Client, j Job) error {
 	case j.Work == Map:
 		topic.Name = OutputOf(j.Group)
 	case j.Client == Goka && (j.Work == Count || j.Work == Restart):
-		// It would make the topic itself, and fail where the leaders are not there yet when it asks for its offsets.
+		// It would make the topic itself, and fail where a leader does not know yet that it is one.
 		topic.Name, topic.Configs = TableOf(j.Client, j.Group), map[string]string{"cleanup.policy": "compact"}
 	default:
 		return nil
 	}
-	return client.CreateTopics(ctx, []kafka.TopicSpec{topic})
+	if err := client.CreateTopics(ctx, []kafka.TopicSpec{topic}); err != nil {
+		return err
+	}
+	return scan(ctx, client, topic.Name, func(_, _ []byte) {}) // every leader answers
 }
 
 // verify holds a job to what it had to do: a count adds up to the records, a restored table has each key's last record, a
