@@ -34,6 +34,7 @@ type cell struct {
 	produced      *layer
 	committed     *layer
 	frozen        *layer
+	filled        int              // how many changes committed had when it was last flushed
 	layers        uint32           // that committed has been so far: the id of the last
 	check         state.Checkpoint // what committed amounts to
 	restamped     bool             // what the broker said is in check and not on disk
@@ -180,7 +181,7 @@ func (c *cell) promote(changes []scope.Change, inputs *consumed, now time.Time) 
 	before := c.committed.size()
 	if c.committed == nil {
 		c.layers++
-		c.committed = &layer{id: c.layers, rows: make([]scope.Change, 0, len(changes))}
+		c.committed = &layer{id: c.layers, rows: make([]scope.Change, 0, c.room(len(changes)))}
 	}
 	for _, ch := range changes {
 		c.check.Applied(ch.Offset)
@@ -203,6 +204,9 @@ func (c *cell) promote(changes []scope.Change, inputs *consumed, now time.Time) 
 	}
 	return c.committed.size() - before, false
 }
+
+// room is how many changes a committed layer is made for that begins with n: as many as the last one had, if that is likely.
+func (c *cell) room(n int) int { return max(n, min(c.filled, 8*n)) }
 
 // consumed is how far a commit has come in the inputs, by topic, and those topics' ids.
 type consumed struct {
@@ -284,7 +288,7 @@ func (c *cell) freeze() ([]scope.Change, state.Checkpoint, tail) {
 	case c.committed != nil:
 		c.frozen.cover(c.committed) // what an earlier flush could not write
 	}
-	c.committed, c.restamped = nil, false
+	c.filled, c.committed, c.restamped = c.committed.len(), nil, false
 	if c.frozen == nil {
 		return nil, c.check, c.last
 	}
