@@ -262,7 +262,7 @@ func (c *committer) write(ctx context.Context, turn []*sealed) (again bool, err 
 		err = c.single.check(ctx, turn)
 	}
 	if err == nil {
-		err = c.env.commitOffsets(ctx, offsetsOf(turn))
+		err = c.env.commitOffsets(ctx, c.env.claimOf(tasksOf(turn)...), offsetsOf(turn))
 	}
 	return errors.Is(context.Cause(ctx), errLost) || errors.Is(err, kafka.ErrOutcomeUnknown) || errors.Is(err, kafka.ErrOffsetUnknown), err
 }

@@ -114,7 +114,7 @@ func (c *committer) begin(ctx context.Context) error {
 // transact writes a turn in one transaction.
 func (c *committer) transact(ctx context.Context, turn []*sealed) error {
 	return c.producing(turn, func(batches []kafka.OutBatch) error {
-		return c.producer.Transact(ctx, kafka.Txn{Batches: batches, Group: c.env.group.Name, Offsets: offsetsOf(turn), Member: c.env.member.Current})
+		return c.producer.Transact(ctx, kafka.Txn{Batches: batches, Group: c.env.group.Name, Offsets: offsetsOf(turn), Member: c.env.claimOf(tasksOf(turn)...)})
 	})
 }
 
@@ -125,6 +125,9 @@ func (c *committer) aborted(ctx context.Context, turn []*sealed, why error) erro
 	switch {
 	case errors.Is(why, kafka.ErrProducerFenced):
 		c.fence.shut(true)
+		for _, s := range turn {
+			s.task.lose() // as the group will say, unless it is being stopped
+		}
 		c.env.member.Rejoin(why)
 		return nil
 	case errors.Is(why, kafka.ErrUnknownMember), errors.Is(why, kafka.ErrFencedInstance):
@@ -133,7 +136,7 @@ func (c *committer) aborted(ctx context.Context, turn []*sealed, why error) erro
 	c.fence.shut(false)
 	err := c.producer.Recover(ctx, false)
 	if errors.Is(err, kafka.ErrProducerFenced) {
-		return c.aborted(ctx, nil, err)
+		return c.aborted(ctx, turn, err)
 	}
 	if err != nil {
 		return fmt.Errorf("processor: group %s: after %w: %w", c.env.group.Name, why, err)

@@ -1,12 +1,15 @@
 package processor_test
 
 import (
+	"fmt"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/tarnstream/tarn/devbroker"
+	"github.com/tarnstream/tarn/internal/scope"
 	"github.com/tarnstream/tarn/observe"
 	"github.com/tarnstream/tarn/processor"
 	"github.com/tarnstream/tarn/streamtest"
@@ -224,6 +227,51 @@ func TestR66_GivenAwayInTheMiddleOfACommit(t *testing.T) {
 					})
 				})
 			}
+		}
+	}
+}
+
+// A session that ends while partitions are given away takes them, too: the commit under way must not go on under the next
+// generation, while another process has them.
+func TestR66_LossInTheMiddleOfARevoke(t *testing.T) {
+	for name, options := range map[string][]processor.Option{"exactly once": nil, "at least once": {processor.AtLeastOnce()}} {
+		for _, away := range []time.Duration{6 * time.Second, 6100 * time.Millisecond, 6200 * time.Millisecond, 6300 * time.Millisecond, 6500 * time.Millisecond, 7 * time.Second} {
+			t.Run(fmt.Sprint(name, ", ", away), func(t *testing.T) {
+				streamtest.Run(t, func(k *streamtest.Kit) {
+					k.Topic("clicks", 2)
+					g, keys := clicker(k.T), users(10)
+					moving := slices.DeleteFunc(users(10), func(key string) bool { return scope.Murmur2.Partition([]byte(key), 2) == 0 })
+					options := append(options, processor.SessionTimeout(6*time.Second), processor.CommitInterval(10*time.Second), processor.FlushInterval(time.Minute))
+					a := k.StartAs("a", g, options...)
+					click(k, g, keys...)
+					held := k.Broker.Hold(devbroker.Produce, "")
+					sendEach(k, moving...)
+					b := k.Launch("b", g, options...)
+					k.SlowDisk("a", 4*time.Second)
+					<-held.Arrived() // the commit of what is given away
+					a.Disconnect()
+					k.Advance(away)
+					a.Connect()
+					for range 20 { // whoever has it counts on
+						sendEach(k, moving...)
+						k.Advance(500 * time.Millisecond)
+					}
+					k.SlowDisk("a", 0)
+					<-b.Processor.Ready()
+					k.Settle(g)
+					k.Check()
+					last := map[string]int64{}
+					for _, r := range streamtest.Records(k, counts) {
+						if name == "exactly once" {
+							require.Greater(k.T, r.Value, last[r.Key], r.Key)
+						}
+						last[r.Key] = r.Value
+					}
+					for _, key := range moving {
+						require.GreaterOrEqual(k.T, last[key], int64(22), key)
+					}
+				})
+			})
 		}
 	}
 }

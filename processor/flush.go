@@ -63,8 +63,11 @@ func (f *flusher) task(ctx context.Context, t *task) error {
 func (f *flusher) last(ctx context.Context, list []*task) {
 	until := f.env.now().Add(lastEpochPatience)
 	for _, t := range list {
+		if t.lease.Err() != nil || !t.hasRun() { // its cells may still come
+			continue
+		}
 		for _, c := range t.cells {
-			if t.lease.Err() != nil || !t.hasRun() || f.cell(ctx, c, max(until.Sub(f.env.now()), 0)) != nil {
+			if t.lease.Err() != nil || f.cell(ctx, c, max(until.Sub(f.env.now()), 0)) != nil {
 				break
 			}
 		}

@@ -32,9 +32,9 @@ func offsetsOf(turn []*sealed) offsets {
 // commitOffsets commits positions under the session's current generation. While the group forms a new generation and the
 // claims live, it tries again under the next one. What the group says of the membership itself is asked of the
 // coordinator: if it is true, the leases end, and ctx with them.
-func (e *environment) commitOffsets(ctx context.Context, o offsets) error {
+func (e *environment) commitOffsets(ctx context.Context, as claim, o offsets) error {
 	for {
-		member, ok := e.member.Current()
+		member, ok := as()
 		err := errors.New("no member yet")
 		if ok {
 			err = e.client.CommitOffsets(ctx, e.group.Name, member, o)
@@ -52,6 +52,27 @@ func (e *environment) commitOffsets(ctx context.Context, o offsets) error {
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// claim is the identity that something is committed under, false when there is none any more.
+type claim func() (kafka.Member, bool)
+
+// claimOf gives that of tasks: the generation's, as long as no lease of them is over.
+func (e *environment) claimOf(tasks ...*task) claim {
+	return func() (kafka.Member, bool) {
+		m, in := e.member.Current() // before the leases: one that ends later was of this generation
+		for _, t := range tasks {
+			in = in && t.lease.Err() == nil
+		}
+		return m, in
+	}
+}
+
+func tasksOf(turn []*sealed) (tasks []*task) {
+	for _, s := range turn {
+		tasks = append(tasks, s.task)
+	}
+	return tasks
 }
 
 // claimed tells whether claims are known to live. A process that was frozen for longer than its session must not write

@@ -47,7 +47,7 @@ func (t *task) place(ctx context.Context, committed offsets) error {
 		}
 	}
 	if len(moved) > 0 {
-		if err := t.env.commitOffsets(ctx, moved); err != nil {
+		if err := t.env.commitOffsets(ctx, t.env.claimOf(t), moved); err != nil {
 			return fmt.Errorf("processor: group %s: commit where the inputs of task %d begin: %w", t.env.group.Name, t.partition, err)
 		}
 	}

@@ -295,7 +295,7 @@ func (w *singleWriter) prove(ctx context.Context, t *task) error {
 			unchanged.put(in.topic, t.partition, *m)
 		}
 	}
-	err := w.c.env.commitOffsets(ctx, unchanged)
+	err := w.c.env.commitOffsets(ctx, w.c.env.claimOf(t), unchanged)
 	return cmp.Or(err, context.Cause(ctx))
 }
 

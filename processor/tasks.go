@@ -192,6 +192,11 @@ func (ts *tasks) Revoked(ctx context.Context, _ kafka.Member, list []int32) {
 			ts.env.log.Warn("last commit before giving tasks away failed", "tasks", list, "error", err)
 		}
 	}
+	if ctx.Err() != nil { // what is left is not ours to write
+		for _, t := range given {
+			t.lose()
+		}
+	}
 	ts.env.flush.last(ctx, given)
 	ts.close(ctx, given)
 }
@@ -203,10 +208,12 @@ func (ts *tasks) Lost(list []int32) {
 	ts.close(ctx, ts.take(list))
 }
 
-// lose ends leases.
+// lose ends leases, those of tasks that are being given away included: their commit must not go on under the next generation.
 func (ts *tasks) lose(list []int32) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
 	for _, p := range list {
-		if t := ts.get(p); t != nil {
+		if t := ts.last[p]; t != nil {
 			t.lose()
 		}
 	}
