@@ -20,31 +20,36 @@ const (
 	// fewSpots are sorted by comparison, and so are rows of keys that are the same for deepKey bytes and more.
 	fewSpots = 32
 	deepKey  = 128
+	// fewHeads are taken again at once, where keys turn out to have less in common.
+	fewHeads   = 256
+	wrongHeads = -1
 )
 
-// arrange finds the newest row of each key, and their order. Keys are read once, in the order in which they lie in memory, and
-// then sorted by eight bytes of each, digit by digit, which is all it takes where those tell them apart.
+// arrange finds the newest row of each key, and their order: keys are sorted by eight bytes of each, digit by digit, which is all
+// that it takes where those tell them apart.
 func (f *fold) arrange() {
 	if f.arranged {
 		return
 	}
-	f.order = slices.Grow(f.order[:0], len(f.rows))
-	f.spare = slices.Grow(f.spare[:0], len(f.rows))[:len(f.rows)]
-	for i := range f.rows {
-		if r := &f.rows[i]; r.row != rowOld {
-			f.order = append(f.order, spot{row: uint32(i), size: r.key})
-		}
+	if f.depth == wrongHeads {
+		f.depth = len(f.common)
+		f.takeHeads(f.order, f.depth)
 	}
-	f.sort(f.order, len(f.common))
+	f.spare = slices.Grow(f.spare[:0], len(f.rows))[:len(f.rows)]
+	f.sort(f.order, f.depth)
 	f.order = slices.DeleteFunc(f.order, func(p spot) bool { return f.rows[p.row].row == rowOld })
 	f.arranged = true
 }
 
-// sort sorts spots whose keys are the same up to depth.
-func (f *fold) sort(part []spot, depth int) {
+func (f *fold) takeHeads(part []spot, depth int) {
 	for i := range part {
 		part[i].head = ldb.KeyHead(f.keyOf(part[i].row), depth)
 	}
+}
+
+// sort sorts spots by their heads, which are of the depth up to which all their keys are the same. Of one key the older rows
+// come before the newer ones.
+func (f *fold) sort(part []spot, depth int) {
 	sortByHead(part, f.spare[:len(part)])
 	for len(part) > 0 {
 		n := 1
@@ -64,6 +69,8 @@ func (f *fold) sortSame(part []spot, depth int) {
 	case f.isOneKey(part, depth):
 		f.keepLast(part)
 	case len(part) > fewSpots && depth < len(f.common)+deepKey:
+		f.depth = wrongHeads
+		f.takeHeads(part, depth)
 		f.sort(part, depth)
 	default:
 		slices.SortStableFunc(part, func(a, b spot) int { return bytes.Compare(f.keyOf(a.row), f.keyOf(b.row)) })

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"iter"
 	"slices"
+
+	"github.com/tarnstream/tarn/internal/ldb"
 )
 
 // fold is the newest row of each key, for a rebuild.
@@ -21,9 +23,10 @@ type fold struct {
 	used   int    // of blocks: what the rows behind fill take, and up to it all there is
 	common []byte // what all keys begin with
 
-	order    []spot // of the rows that are the newest of their keys, in key order
+	order    []spot // of the rows: those that were arranged, in key order, and behind them those that came since
+	depth    int    // of the heads in order; negative: not of all
 	spare    []spot
-	arranged bool // order is that of rows
+	arranged bool // order has the newest row of each key, and no others
 }
 
 // folded is a row in a block: its key, with the prefix of data, and after it the encoded row.
@@ -41,9 +44,10 @@ const (
 	foldBlock = 256 << 10
 	// foldEntry is what a row takes beside its bytes: folded, and a place in order and in spare, all with room to grow.
 	foldEntry = 60
+	noBlock   = -1
 )
 
-func newFold() *fold { return &fold{fill: -1} }
+func newFold() *fold { return &fold{fill: noBlock} }
 
 func (f *fold) bytes() int { return f.used + len(f.rows)*foldEntry }
 
@@ -56,7 +60,8 @@ func (f *fold) reset() {
 		}
 	}
 	clear(f.blocks[len(kept):])
-	f.blocks, f.rows, f.fill, f.used, f.arranged = kept, f.rows[:0], -1, 0, false
+	f.blocks, f.fill, f.used = kept, noBlock, 0
+	f.rows, f.order, f.arranged = f.rows[:0], f.order[:0], false
 }
 
 // put sets key to a row, or deletes it where that is nil. Both are copied.
@@ -69,7 +74,7 @@ func (f *fold) put(key []byte, row *Row) {
 	b := f.blocks[at]
 	r := folded{block: uint32(at), at: uint32(len(b)), key: uint32(len(key) + 1), row: rowDeleted}
 	b = append(append(b, prefixData), key...)
-	f.shareWith(b[r.at:])
+	f.note(b[r.at:])
 	if row != nil {
 		b = appendRow(b, *row)
 		r.row = int32(len(b) - int(r.at) - int(r.key))
@@ -116,14 +121,23 @@ func (f *fold) roomForLarge(size int) int {
 	return at
 }
 
-// shareWith takes note of what all keys begin with.
-func (f *fold) shareWith(key []byte) {
+// note puts a key that comes next in the order. Its head is taken while it is at hand: later it would be a cache miss.
+func (f *fold) note(key []byte) {
 	if len(f.rows) == 0 {
 		f.common = append(f.common[:0], key...)
+		f.depth = len(f.common)
 	}
 	for !bytes.HasPrefix(key, f.common) {
 		f.common = f.common[:len(f.common)-1]
 	}
+	if f.depth > len(f.common) {
+		f.depth = wrongHeads
+		if len(f.order) < fewHeads {
+			f.takeHeads(f.order, len(f.common))
+			f.depth = len(f.common)
+		}
+	}
+	f.order = append(f.order, spot{head: ldb.KeyHead(key, len(f.common)), row: uint32(len(f.rows)), size: uint32(len(key))})
 }
 
 func (f *fold) keyOf(row uint32) []byte {
@@ -181,7 +195,7 @@ func (f *fold) thin(most int) bool {
 func (f *fold) squeeze() {
 	ends := make([]int, len(f.blocks))
 	rows := f.rows[:0]
-	for _, r := range f.rows {
+	for i, r := range f.rows {
 		if r.row == rowOld {
 			continue
 		}
@@ -189,9 +203,13 @@ func (f *fold) squeeze() {
 		size := int(r.key) + int(max(r.row, 0))
 		copy(b[end:], b[r.at:][:size])
 		r.at, ends[r.block] = uint32(end), end+size
+		f.spare[i].row = uint32(len(rows))
 		rows = append(rows, r)
 	}
-	f.rows, f.fill, f.used, f.arranged = rows, -1, 0, false
+	for i := range f.order {
+		f.order[i].row = f.spare[f.order[i].row].row
+	}
+	f.rows, f.fill, f.used = rows, noBlock, 0
 	for i, end := range ends {
 		f.blocks[i] = f.blocks[i][:end]
 		f.used += end
