@@ -5,17 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
-	"runtime/debug"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/tarnstream/tarn/bench/figures"
-	"github.com/tarnstream/tarn/bench/streams"
-	"github.com/tarnstream/tarn/bench/workload"
 )
 
 // Places of the document beside those of the sections.
@@ -30,8 +24,10 @@ func (b *bench) all(ctx context.Context) error {
 		return err
 	}
 	s := surroundings(b.brokerText())
-	fmt.Fprint(b.log, s.text(b.takesPart))
-	if err := b.write(surroundingsPlace, s, "```\n"+s.text(func(string) bool { return true })+"```\n"); err != nil {
+	for _, l := range s.lines(b.takesPart) {
+		fmt.Fprintf(b.log, "%-8s %s\n", l[0], l[1])
+	}
+	if err := b.write(surroundingsPlace, s, s.markdown()); err != nil {
 		return err
 	}
 	var errs []error
@@ -112,7 +108,7 @@ func (b *bench) insert(place string, markdown func(folder string) string) error 
 	if b.doc == "" {
 		return nil
 	}
-	folder, err := filepath.Rel(filepath.Dir(b.doc), b.out)
+	folder, err := b.folder()
 	if err != nil {
 		return err
 	}
@@ -126,6 +122,9 @@ func (b *bench) insert(place string, markdown func(folder string) string) error 
 	}
 	return os.WriteFile(b.doc, []byte(changed), 0o644)
 }
+
+// folder is the folder of the plots as the document names it.
+func (b *bench) folder() (string, error) { return filepath.Rel(filepath.Dir(b.doc), b.out) }
 
 // places tells, before hours go by, whether the document has a place for everything.
 func (b *bench) places() error {
@@ -143,124 +142,11 @@ func (b *bench) places() error {
 	for _, s := range b.sections {
 		wanted = append(wanted, s.name)
 	}
-	var errs []error
+	_, err = b.folder()
+	errs := []error{err}
 	for _, place := range wanted {
 		_, err := figures.Insert(string(text), place, "")
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
-}
-
-// surrounding is what the figures depend on beside the clients.
-type surrounding struct {
-	Date     time.Time         `json:"date"`
-	Machine  string            `json:"machine"`
-	Load     string            `json:"load"`
-	Go       string            `json:"go"`
-	Modules  map[string]string `json:"modules"`
-	Java     string            `json:"java"`
-	Broker   string            `json:"broker"`
-	Settings map[string]string `json:"settings"`
-}
-
-func surroundings(broker string) surrounding {
-	s := surrounding{Date: time.Now(), Go: runtime.Version(), Modules: modules(), Java: javaVersion(), Load: loadNow(), Broker: broker, Settings: map[string]string{},
-		Machine: fmt.Sprintf("%d CPUs (%s), %s of memory, %s/%s", runtime.NumCPU(), cpuModel(), memorySize(), runtime.GOOS, runtime.GOARCH)}
-	for _, of := range settings() {
-		s.Settings[of.client] = of.text
-	}
-	return s
-}
-
-// setting says how a client is set up, in all its guises.
-type setting struct{ client, text string }
-
-func settings() []setting {
-	return []setting{{workload.Tarn, workload.TarnSettings}, {workload.Goka, workload.GokaSettings}, {workload.Streams, workload.StreamsSettings},
-		{workload.Sarama, workload.SaramaSettings}, {workload.LevelDB, workload.LevelDBSettings}}
-}
-
-// takesPart tells whether a client is measured, in any of its guises.
-func (b *bench) takesPart(client string) bool {
-	for _, s := range b.sections {
-		for _, t := range s.trials {
-			if slices.ContainsFunc(t.clients, func(e entrant) bool { return strings.HasPrefix(e.client, client) }) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// javaVersion is the Java that Kafka Streams and the broker run in.
-func javaVersion() string {
-	out, err := exec.Command("java", "-version").CombinedOutput()
-	if err != nil {
-		return "an unknown Java"
-	}
-	first, _, _ := strings.Cut(string(out), "\n")
-	return strings.TrimSpace(first)
-}
-
-// text is for people, with the settings of those who take part.
-func (s surrounding) text(takesPart func(client string) bool) string {
-	var b strings.Builder
-	line := func(name, text string) { fmt.Fprintf(&b, "%-8s %s\n", name, text) }
-	line("machine", s.Machine+"; load "+s.Load)
-	line("versions", s.Go+", goka "+s.Modules["github.com/lovoo/goka"]+", Kafka Streams "+streams.Version+" on "+s.Java+", sarama "+
-		s.Modules["github.com/IBM/sarama"]+", goleveldb "+s.Modules["github.com/syndtr/goleveldb"])
-	line("broker", s.Broker)
-	for _, of := range settings() {
-		if takesPart(of.client) {
-			line(of.client, s.Settings[of.client])
-		}
-	}
-	return b.String()
-}
-
-func modules() map[string]string {
-	out := map[string]string{}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, m := range info.Deps {
-			out[m.Path] = m.Version
-		}
-	}
-	return out
-}
-
-// loadNow is the load average, "unknown" where the system does not tell: a busy machine makes low figures.
-func loadNow() string {
-	data, err := os.ReadFile("/proc/loadavg")
-	if f := strings.Fields(string(data)); err == nil && len(f) > 3 {
-		return strings.Join(f[:3], " ")
-	}
-	return "unknown"
-}
-
-func cpuModel() string {
-	if model, ok := entry("/proc/cpuinfo", "model name"); ok {
-		return model
-	}
-	return "unknown model"
-}
-
-func memorySize() string {
-	var kib int64
-	if text, ok := entry("/proc/meminfo", "MemTotal"); ok {
-		if n, _ := fmt.Sscanf(text, "%d kB", &kib); n == 1 {
-			return fmt.Sprintf("%.0f GiB", float64(kib)/(1<<20))
-		}
-	}
-	return "an unknown size"
-}
-
-// entry is what a file of lines "name: text" says of a name.
-func entry(path, name string) (text string, ok bool) {
-	data, _ := os.ReadFile(path) // elsewhere there is none
-	for line := range strings.Lines(string(data)) {
-		if n, text, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(n) == name {
-			return strings.TrimSpace(text), true
-		}
-	}
-	return "", false
 }

@@ -108,7 +108,7 @@ func (b *bench) filled(ctx context.Context, j *workload.Job) (drop func() error,
 
 // remove deletes topics, also when ctx has ended, with the broker perhaps.
 func (b *bench) remove(ctx context.Context, topics ...string) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
 	return b.client.DeleteTopics(ctx, topics...)
 }

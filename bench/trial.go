@@ -37,9 +37,9 @@ func (b *bench) trial(ctx context.Context, t trial, keep func(figures.Sample)) (
 	j := t.job
 	j.Shape = t.shape
 	if j.Work != workload.Restart {
-		drop, err := b.filled(ctx, &j)
-		if err != nil {
-			return fmt.Errorf("%s: %w", t.work, err)
+		drop, fault := b.filled(ctx, &j)
+		if fault != nil {
+			return fmt.Errorf("%s: %w", t.work, fault)
 		}
 		defer func() { err = errors.Join(err, drop()) }()
 	}

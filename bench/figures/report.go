@@ -76,6 +76,9 @@ func (r Report) Markdown(folder string) string {
 
 func (r Report) runs() string {
 	text := fmt.Sprintf("%d runs of each by turns", r.Runs)
+	if r.Runs == 1 {
+		text = "one run of each"
+	}
 	switch r.Warmups {
 	case 0:
 	case 1:
