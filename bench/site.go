@@ -37,9 +37,9 @@ func (c config) with(ctx context.Context, out io.Writer, run func(*bench) error)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(b.dir)) }()
 	if b.own {
-		stop, err := b.startBroker(ctx)
-		if err != nil {
-			return err
+		stop, fault := b.startBroker(ctx)
+		if fault != nil {
+			return fault
 		}
 		defer func() { err = errors.Join(err, stop()) }()
 	}
