@@ -126,7 +126,7 @@ func usage(fs *flag.FlagSet) {
 			fmt.Fprintf(out, "  %-16s   %s\n", "", line)
 		}
 	}
-	fmt.Fprint(out, "\nFlags:\n\n")
+	fmt.Fprintf(out, "\nClients, each in the sections whose work it can do:\n\n  %s\n\nFlags:\n\n", strings.Join(clientNames(), ", "))
 	fs.PrintDefaults()
 }
 
@@ -157,6 +157,11 @@ func (c *config) choose(names []string) (err error) {
 	}
 	if c.sections, err = pick(names); err != nil {
 		return err
+	}
+	for _, client := range c.clients {
+		if !slices.Contains(clientNames(), client) {
+			return fmt.Errorf("bench: no client %q; -h names them", client)
+		}
 	}
 	for i := range c.sections {
 		if c.sections[i], err = c.sections[i].only(c.clients).sized(*c); err != nil {

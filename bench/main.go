@@ -1,6 +1,6 @@
 // Command bench measures tarn beside goka and Kafka Streams, which do the same work on the same topics of the same broker.
 //
-//	go run ./bench                        # count and rebuild, 5 runs of each client by turns: half an hour
+//	go run ./bench                        # count and rebuild, 5 runs of each client by turns: a quarter of an hour
 //	go run ./bench -targets               # count, rebuild and restart, and how they stand to the figures to reach
 //	go run ./bench count map -runs 3      # only these sections; go run ./bench -h names them
 //	go run ./bench all -out docs/benchmarks -doc docs/benchmarks.md   # everything, and all files: three hours

@@ -243,6 +243,20 @@ func describe(s workload.Shape) string {
 	return fmt.Sprintf("%s%s keys, values of %s, %s", text, figures.Count(float64(s.Keys)), figures.Bytes(float64(s.ValueBytes)), partitions)
 }
 
+// clientNames are those of all sections.
+func clientNames() (names []string) {
+	for _, s := range sections() {
+		for _, t := range s.trials {
+			for _, e := range t.clients {
+				if !slices.Contains(names, e.name) {
+					names = append(names, e.name)
+				}
+			}
+		}
+	}
+	return names
+}
+
 // pick gives the named sections in their order, or an error for a name that is none.
 func pick(names []string) (picked []section, err error) {
 	all := sections()

@@ -63,7 +63,7 @@ func TestParse_Flags(t *testing.T) {
 	require.InDelta(t, 1.5, c.asked[0].Least, 0)
 	for _, args := range [][]string{{"-runs", "0"}, {"-warmups", "-1"}, {"-records", "-1"}, {"-value", "1"}, {"nonsense"}, {"-unknown"}, {"-runs", "1", "count"},
 		{"latency", "-latency-rate", "0"}, {"latency", "-latency-time", "0s"}, {"latency", "-latency-warmup", "-1s"}, {"-commit-interval", "0s"}, {"-scale", "0"},
-		{"-memory-options", "much"}, {"-embedded", "-brokers", "a:1"}, {"-doc", "a.md"}, {"grow-keys", "-keys", "3"}, {"count", "-clients", "nobody"}} {
+		{"-memory-options", "much"}, {"-embedded", "-brokers", "a:1"}, {"-doc", "a.md"}, {"grow-keys", "-keys", "3"}, {"count", "-clients", "tarn,nobody"}, {"memory", "-clients", "goka"}} {
 		require.Equal(t, 2, run(t.Context(), args, io.Discard), args)
 	}
 }
