@@ -84,7 +84,10 @@ func (s *slot) kill() {
 	s.life = nil
 	l.leaving.Store(true)
 	l.process.Kill()
-	<-l.ended
+	var status *exec.ExitError
+	if err := <-l.ended; !errors.As(err, &status) || status.Exited() {
+		s.fail(fmt.Errorf("process %s had ended by itself when it was killed: %w; see %s", s.name, err, s.log()))
+	}
 }
 
 // stop ends the process cleanly.

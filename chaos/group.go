@@ -63,7 +63,7 @@ type breach string
 
 const (
 	lateOutputs  breach = "outputs" // sent after the commit
-	looseOffsets breach = "offsets" // committed outside of the transaction
+	looseOffsets breach = "offsets" // committed behind the effects, without a transaction
 )
 
 func (g guarantee) options(broken breach) []processor.Option {

@@ -77,7 +77,7 @@ func parse(args []string) (config, error) {
 	fs.IntVar(&c.rate, "rate", 300, "inputs a second")
 	fs.StringVar(&c.kafka, "kafka", realkafka.Newest, "the `version` of Apache Kafka")
 	fs.StringVar(&c.dir, "dir", "", "`folder` for brokers, tables and logs, which stay; without it a temporary one, which stays after a failure")
-	fs.Func("broken", "break the group, to see that it is found: outputs are sent after the commit of their inputs, or offsets are committed outside of the transaction", c.setBroken)
+	fs.Func("broken", "break the group, to see that it is found: outputs are sent after the commit of their inputs, or offsets are committed behind the effects, without a transaction", c.setBroken)
 	if err := fs.Parse(args); err != nil {
 		return c, err
 	}

@@ -88,13 +88,28 @@ func (c *committer) run(ctx context.Context) error {
 		}
 		err := work(ctx)
 		if answer != nil {
-			answer <- err
+			answer <- cmp.Or(err, c.stuck())
 		}
 		if err != nil && ctx.Err() == nil {
 			return err
 		}
 	}
 }
+
+// stuck tells of layers that were not committed, since the producer waits for an epoch.
+func (c *committer) stuck() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.waiting {
+		if s.task.lease.Err() == nil {
+			return errNoEpoch
+		}
+	}
+	return nil
+}
+
+// errNoEpoch: another process with this id had the coordinator, or it does not answer.
+var errNoEpoch = errors.New("processor: the transactional producer has no epoch yet: what was done last is not committed")
 
 // offer takes a task's sealed layer for the next commit. One that comes late, after the effects of its task, does not wait
 // for the interval: until it is committed the task cannot seal another.

@@ -183,7 +183,7 @@ func TestStop_StaysInTheGroup(t *testing.T) {
 }
 
 // kill -9, and a start on the same state directory: the process has its tasks back at once, and the other member hears of nothing.
-func TestKilled_HasItsTasksBackAtOnce(t *testing.T) {
+func TestR14_KilledHasItsTasksBackAtOnce(t *testing.T) {
 	s := newSite(t)
 	s.create("input", partitions)
 	dirs := []string{t.TempDir(), t.TempDir()}

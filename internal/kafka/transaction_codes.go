@@ -25,6 +25,10 @@ const (
 	txnFatal
 )
 
+// errTransactionAbortable is TRANSACTION_ABORTABLE (KIP-890), which sarama has no name for. Brokers answer it to newer versions of the
+// requests than are asked.
+const errTransactionAbortable sarama.KError = 120
+
 // treatTxn is the table of codes for InitProducerID, AddPartitionsToTxn, AddOffsetsToTxn, TxnOffsetCommit and EndTxn (KIP-98, KIP-447;
 // KIP-588 for the fencing ones). What Produce answers is in treat.
 func treatTxn(code sarama.KError) txnVerdict {
@@ -41,7 +45,7 @@ func treatTxn(code sarama.KError) txnVerdict {
 		return txnMember
 	case sarama.ErrProducerFenced, sarama.ErrInvalidProducerEpoch: // brokers before 2.7 say the second for both
 		return txnFenced
-	case sarama.ErrInvalidTxnState: // it was aborted, by its time-out for one
+	case sarama.ErrInvalidTxnState, errTransactionAbortable: // it was aborted, by its time-out for one, or has to be
 		return txnRestart
 	case sarama.ErrInvalidProducerIDMapping, sarama.ErrUnknownProducerID: // idle for longer than transactional.id.expiration.ms
 		return txnRestart
