@@ -81,7 +81,7 @@ func parse(args []string, stderr io.Writer) (c config, err error) {
 
 // flags are those that go into the config as they are.
 func (c *config) flags(fs *flag.FlagSet) {
-	fs.BoolVar(&c.targets, "targets", false, "print how the figures stand to those to reach; without sections: of count, rebuild and restart")
+	fs.BoolVar(&c.targets, "targets", false, "print how the figures stand to those to reach; without sections: of count, rebuild and restart; of those that are not measured now as the folder of -out has them")
 	fs.IntVar(&c.runs, "runs", 5, "runs of each client that count")
 	fs.IntVar(&c.warmups, "warmups", 1, "runs of each client before them, that do not")
 	fs.Float64Var(&c.scale, "scale", 1, "the part of each work's records and keys that is measured")
@@ -151,7 +151,7 @@ func (c *config) choose(names []string) (err error) {
 	switch {
 	case len(names) > 0:
 	case c.targets:
-		names = []string{countWork, rebuildWork, restartWork}
+		names = targetSections()
 	default:
 		names = []string{countWork, rebuildWork}
 	}

@@ -96,6 +96,13 @@ func TestBench(t *testing.T) {
 	require.Contains(t, string(text), figures.TargetTable(verdicts, figures.Markdown))
 	require.FileExists(t, filepath.Join(out, "surroundings.json"))
 	nothingLeft(t, b)
+
+	shown = benched(t, 0, []string{"map"}, flags, []string{"-targets", "-out", out})
+	require.Contains(t, shown, "the figures of count are those of ")
+	require.NotContains(t, shown, "the figures of restart")
+	var again []figures.Verdict
+	read(t, filepath.Join(out, "targets.json"), &again)
+	require.Equal(t, verdicts, again, "what was not measured now is there still")
 }
 
 // nothingLeft looks at a broker's topics.

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,7 +44,8 @@ func (b *bench) all(ctx context.Context) error {
 		}
 		errs = append(errs, err, b.show(r))
 	}
-	errs = append(errs, b.judge(summaries))
+	kept, err := b.kept()
+	errs = append(errs, err, b.judge(append(summaries, kept...)))
 	if b.out != "" {
 		fmt.Fprintf(b.log, "\nJSON, Markdown and plots are in %s\n", b.out)
 	}
@@ -78,6 +81,28 @@ func (b *bench) show(r figures.Report) error {
 		return err
 	}
 	return b.insert(r.Section, r.Markdown)
+}
+
+// kept are the figures of sections with targets that were not measured now, as the folder has them.
+func (b *bench) kept() (all []figures.Summary, err error) {
+	if !b.targets || b.out == "" {
+		return nil, nil
+	}
+	for _, name := range targetSections() {
+		if slices.ContainsFunc(b.sections, func(s section) bool { return s.name == name }) {
+			continue
+		}
+		r, err := figures.ReadReport(b.out, name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", b.out, err)
+		}
+		fmt.Fprintf(b.log, "\nthe figures of %s are those of %s\n", name, r.Began.Format("2 January 2006 15:04"))
+		all = append(all, r.Summaries...)
+	}
+	return all, nil
 }
 
 // judge shows how the figures stand to those to reach, and fails for those that flags ask for.

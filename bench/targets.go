@@ -29,6 +29,9 @@ func (c contest) tail() figures.Target {
 	return t
 }
 
+// targetSections are those that measure what the targets speak of.
+func targetSections() []string { return []string{countWork, rebuildWork, restartWork} }
+
 // targets are the figures to reach. Where a client has both guarantees it is compared to the peer's with the same.
 func targets() []figures.Target {
 	var (

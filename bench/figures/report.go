@@ -120,6 +120,15 @@ func (r Report) Write(folder string) error {
 	return r.plot(filepath.Join(folder, r.Section+".png"))
 }
 
+// ReadReport is the report of a section that Write has put into a folder; an error that is fs.ErrNotExist where there is none.
+func ReadReport(folder, section string) (r Report, err error) {
+	data, err := os.ReadFile(filepath.Join(folder, section+".json"))
+	if err != nil {
+		return r, err
+	}
+	return r, json.Unmarshal(data, &r)
+}
+
 // WriteJSON writes a file that people may read, too.
 func WriteJSON(path string, v any) error {
 	data, err := json.MarshalIndent(v, "", "  ")
