@@ -74,7 +74,7 @@ func mappers() []entrant {
 }
 
 func counters() []entrant {
-	return append(mappers(), entrants(workload.StreamsUncached, workload.Sarama)...)
+	return append(mappers(), entrants(workload.StreamsUncached, workload.StreamsExactlyUncached, workload.Sarama)...)
 }
 
 func restorers() []entrant {
@@ -119,7 +119,7 @@ func sections() []section {
 		{name: "lookup", about: "rows of a table are read by their keys", kind: figures.Reads,
 			trials: trials(lookup("1 reader", 1), lookup(fmt.Sprintf("%d readers", manyReaders), manyReaders))},
 		{name: latencySection, about: "from input topic to output topic at a steady rate", kind: figures.Delays,
-			trials: trials(trial{"", workload.Job{Work: workload.Pass}, entrants(workload.Tarn, workload.TarnAtLeastOnce), shape(0, 100_000, 100)})},
+			trials: trials(trial{"", workload.Job{Work: workload.Pass}, mappers(), shape(0, 100_000, 100)})},
 		{name: memorySection, about: "what processor.MemoryBytes holds many partitions and three tables to", kind: figures.Holding,
 			trials: trials(trial{"", workload.Job{Work: workload.Crowd}, entrants(workload.Tarn), crowded})},
 	}, growing()...)

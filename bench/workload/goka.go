@@ -51,6 +51,18 @@ func gokaCounting(j Job, tick func()) []goka.Edge {
 		})}
 }
 
+// gokaPass counts each record as gokaCount does, and hands it on.
+func gokaPass(ctx context.Context, j Job) (out Outcome, err error) {
+	c, passed := newClock(j.Records), goka.Stream(OutputOf(j.Group))
+	return gokaHandle(ctx, j, c, goka.Persist(new(gokacodec.Int64)), goka.Output(passed, new(gokacodec.Bytes)),
+		goka.Input(goka.Stream(j.Topic), new(gokacodec.Bytes), func(ctx goka.Context, v any) {
+			n, _ := ctx.Value().(int64)
+			ctx.SetValue(n + 1)
+			ctx.Emit(passed, ctx.Key(), v)
+			c.tick()
+		}))
+}
+
 // gokaRestart counts until ctx ends.
 func gokaRestart(ctx context.Context, j Job) (out Outcome, err error) {
 	first := newFirst(j)

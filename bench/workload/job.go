@@ -11,15 +11,16 @@ import (
 
 // The clients. The last three are floors: what a part of the work costs without the rest.
 const (
-	Tarn               = "tarn"
-	TarnAtLeastOnce    = "tarn-at-least-once"
-	Goka               = "goka"
-	Streams            = "streams" // Kafka Streams, exactly-once
-	StreamsAtLeastOnce = "streams-at-least-once"
-	StreamsUncached    = "streams-uncached" // at least once, each change written to the changelog
-	Sarama             = "sarama"           // a ConsumerGroup that counts in a map, without a changelog
-	Raw                = "fetch"            // Broker.Fetch, decoded and thrown away
-	LevelDB            = "leveldb"          // Broker.Fetch and plain batches of goleveldb
+	Tarn                   = "tarn"
+	TarnAtLeastOnce        = "tarn-at-least-once"
+	Goka                   = "goka"
+	Streams                = "streams" // Kafka Streams, exactly-once
+	StreamsAtLeastOnce     = "streams-at-least-once"
+	StreamsUncached        = "streams-uncached" // at least once, without its cache of rows: each change goes to the changelog
+	StreamsExactlyUncached = "streams-exactly-once-uncached"
+	Sarama                 = "sarama"  // a ConsumerGroup that counts in a map, without a changelog
+	Raw                    = "fetch"   // Broker.Fetch, decoded and thrown away
+	LevelDB                = "leveldb" // Broker.Fetch and plain batches of goleveldb
 )
 
 // The work they do.
@@ -98,7 +99,7 @@ func Run(ctx context.Context, j Job) (Outcome, error) {
 	run, ok := map[string]func(context.Context, Job) (Outcome, error){
 		Tarn + Count: tarnCount, TarnAtLeastOnce + Count: tarnCount, Tarn + Restore: tarnRestore,
 		Tarn + Pass: tarnPass, TarnAtLeastOnce + Pass: tarnPass, Tarn + Map: tarnMap, TarnAtLeastOnce + Map: tarnMap,
-		Goka + Count: gokaCount, Goka + Map: gokaMap, Goka + Restore: gokaRestore,
+		Goka + Count: gokaCount, Goka + Pass: gokaPass, Goka + Map: gokaMap, Goka + Restore: gokaRestore,
 		Tarn + Restart: tarnRestart, TarnAtLeastOnce + Restart: tarnRestart, Goka + Restart: gokaRestart,
 		Tarn + Lookup: tarnLookup, Goka + Lookup: gokaLookup,
 		Sarama + Count: saramaCount, Raw + Fetch: rawFetch, LevelDB + Restore: levelDBRestore, Tarn + Crowd: tarnCrowd, Tarn + Again: tarnAgain,

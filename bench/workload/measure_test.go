@@ -124,6 +124,30 @@ func TestMeasure_WrongWorkIsRefused(t *testing.T) {
 	require.ErrorContains(t, verify(t.Context(), s.client, j, Outcome{}), "a value that was not mapped")
 }
 
+// What is handed on is all that came in; the topic is whose load is timed.
+func TestMeasure_Pass(t *testing.T) {
+	s := embedded(t)
+	for _, client := range []string{Tarn, TarnAtLeastOnce, Goka} {
+		requirePass(t, s, client)
+	}
+}
+
+func requirePass(t *testing.T, s *site, client string) {
+	t.Helper()
+	output := OutputOf(client + "-" + Pass)
+	require.NoError(t, s.client.CreateTopics(t.Context(), []kafka.TopicSpec{{Name: output, Partitions: 3}}))
+	_, err := s.measure(t.Context(), t, Job{Client: client, Work: Pass})
+	require.NoError(t, err, client)
+	var sum int64
+	require.NoError(t, scan(t.Context(), s.client, output, func(_, value []byte) {
+		n, err := numberOf(value)
+		require.NoError(t, err)
+		sum += n
+	}))
+	require.Equal(t, int64(3000*2999/2), sum, client)
+	require.NoError(t, s.client.DeleteTopics(t.Context(), output))
+}
+
 // A killed process's successor goes on with its state. goka's has to wait for the group's session to time out: that is left
 // to a real broker.
 func TestMeasure_RestartAfterKill(t *testing.T) {

@@ -200,7 +200,7 @@ func (b *bounce) verify(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	again := b.job.Kill && b.job.Client != Tarn && b.job.Client != Streams
+	again := b.job.Kill && b.job.Client != Tarn && b.job.Client != Streams && b.job.Client != StreamsExactlyUncached
 	if sum < b.sent || sum > b.sent && !again {
 		return fmt.Errorf("workload: %s restart: the table adds up to %d, expected %d", b.job.Client, sum, b.sent)
 	}

@@ -17,13 +17,13 @@ const StreamsThreads = 2
 
 // StreamsSettings says how Kafka Streams is set up. Its commit interval is tarn's: with its own for at-least-once, 30 s, no effect
 // would be in Kafka sooner than that.
-const StreamsSettings = "exactly_once_v2; streams-at-least-once: at_least_once; streams-uncached: at_least_once, statestore.cache.max.bytes 0 (else 10 MiB, its default); " +
-	"groupByKey().count() in RocksDB, a restore and lookups with a GlobalKTable; commit.interval.ms 100 as tarn's, num.stream.threads 2, replication.factor 1, " +
+const StreamsSettings = "exactly_once_v2; streams-at-least-once: at_least_once; streams-uncached: at_least_once, streams-exactly-once-uncached: exactly_once_v2, both with statestore.cache.max.bytes 0 (else 10 MiB, its default); " +
+	"groupByKey().count() in RocksDB, a restore and lookups with a GlobalKTable (least processor time; fetch.max.wait.ms 50, since it waits so long for each partition); commit.interval.ms 100 as tarn's, num.stream.threads 2, replication.factor 1, " +
 	"auto.offset.reset earliest, leaves the group on a clean stop, no static membership; else defaults; Java's default heap and collector"
 
 // isStreams tells who runs in Java.
 func isStreams(client string) bool {
-	return client == Streams || client == StreamsAtLeastOnce || client == StreamsUncached
+	return client == Streams || client == StreamsAtLeastOnce || client == StreamsUncached || client == StreamsExactlyUncached
 }
 
 // streamsCommand is Kafka Streams doing a job.
@@ -34,11 +34,11 @@ func streamsCommand(ctx context.Context, j Job) (*exec.Cmd, error) {
 	}
 	args := map[string]any{
 		"work": j.Work, "group": j.Group, "brokers": strings.Join(j.Brokers, ","), "topic": j.Topic, "output": OutputOf(j.Group), "dir": j.Dir,
-		"records": j.Records, "guarantee": "at_least_once", "cache": j.Client != StreamsUncached,
+		"records": j.Records, "guarantee": "at_least_once", "cache": j.Client != StreamsUncached && j.Client != StreamsExactlyUncached,
 		"threads": cmp.Or(j.Threads, StreamsThreads), "keys": j.Shape.Keys, "readers": max(1, j.Readers), "lookupTime": cmp.Or(j.Time, lookupTime).Milliseconds(), "began": time.Now().UnixMicro(),
 		"commit": cmp.Or(j.CommitInterval, 100*time.Millisecond).Milliseconds(),
 	}
-	if j.Client == Streams {
+	if j.Client == Streams || j.Client == StreamsExactlyUncached {
 		args["guarantee"] = "exactly_once_v2"
 	}
 	if j.SessionTimeout > 0 {

@@ -20,9 +20,12 @@ func TestMeasure_KafkaStreams(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, c.Close()) }()
 	s := newSite(t, c.Addrs(), Shape{Partitions: 3, Records: 3000, Keys: 100, ValueBytes: 20, Seed: 1})
+	requirePass(t, s, Streams)
+	requirePass(t, s, StreamsAtLeastOnce)
 	session := 6 * time.Second // the least that the broker allows
 	for _, j := range []Job{
-		{Client: Streams, Work: Count}, {Client: StreamsAtLeastOnce, Work: Count}, {Client: StreamsUncached, Work: Count}, {Client: Tarn, Work: Count},
+		{Client: Streams, Work: Count}, {Client: StreamsAtLeastOnce, Work: Count}, {Client: StreamsUncached, Work: Count}, {Client: StreamsExactlyUncached, Work: Count},
+		{Client: Tarn, Work: Count},
 		{Client: Streams, Work: Map}, {Client: StreamsAtLeastOnce, Work: Map},
 		{Client: Streams, Work: Restore}, {Client: LevelDB, Work: Restore},
 		{Client: Streams, Work: Lookup, Readers: 2},
