@@ -175,3 +175,10 @@ func TestLookUp_ReaderThatFindsSomethingElse(t *testing.T) {
 	})
 	require.ErrorContains(t, err, "10 rows with the sum 10")
 }
+
+// A process that ends by itself is told of at once.
+func TestMeasure_RestartOfAProcessThatFails(t *testing.T) {
+	s := embedded(t)
+	_, err := s.measure(t.Context(), t, Job{Client: "nobody", Work: Restart})
+	require.ErrorContains(t, err, "the process has ended by itself: exit status 1")
+}

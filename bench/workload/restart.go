@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -36,7 +37,8 @@ func restart(ctx context.Context, client *kafka.Client, j Job, self []string) (o
 	ctx, cancel := context.WithCancel(ctx)
 	b := &bounce{client: client, job: j, self: self, sent: int64(j.Shape.Records), running: task.New(ctx)}
 	defer func() { err = errors.Join(err, b.running.Wait()) }()
-	defer cancel() // ends what runs still
+	defer cancel()            // ends what runs still
+	ctx = b.running.Context() // ends with a process that nobody has told to
 	first, err := b.start(ctx)
 	if err != nil {
 		return out, err
@@ -92,7 +94,8 @@ type bounce struct {
 type counter struct {
 	cmd     *exec.Cmd
 	printed bytes.Buffer
-	ended   chan error // has one when it has ended
+	ended   chan error  // has one when it has ended
+	told    atomic.Bool // to end
 }
 
 func (b *bounce) start(ctx context.Context) (*counter, error) {
@@ -105,8 +108,11 @@ func (b *bounce) start(ctx context.Context) (*counter, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	b.running.Go("counter", func(context.Context) error {
+	b.running.Go("counter", func(ctx context.Context) error {
 		c.ended <- cmd.Wait()
+		if !c.told.Load() && ctx.Err() == nil {
+			return fmt.Errorf("workload: %s restart: the process has ended by itself: %v", b.job.Client, cmd.ProcessState)
+		}
 		return nil
 	})
 	return c, nil
@@ -118,6 +124,7 @@ func (b *bounce) end(c *counter) error {
 		_, err := c.outcome()
 		return err
 	}
+	c.told.Store(true)
 	if err := c.cmd.Process.Kill(); err != nil {
 		return err
 	}
@@ -129,6 +136,7 @@ func (b *bounce) end(c *counter) error {
 
 // outcome ends a process cleanly and gives what it has to tell.
 func (c *counter) outcome() (out Outcome, err error) {
+	c.told.Store(true)
 	if err := c.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		return out, err
 	}
