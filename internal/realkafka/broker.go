@@ -153,6 +153,9 @@ func (b *Broker) Kill() error {
 	return p.log.Close()
 }
 
+// Gone is closed when the broker that runs now has ended, be it by itself.
+func (b *Broker) Gone() <-chan struct{} { return b.process.gone }
+
 // watch hands on what a broker says and closes seen at a word.
 type watch struct {
 	to   io.Writer
