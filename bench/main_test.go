@@ -130,7 +130,7 @@ func TestBench_Growth(t *testing.T) {
 	}
 	require.Equal(t, []float64{1, 4, 16, 64}, sizes)
 	require.FileExists(t, filepath.Join(out, "grow-partitions.png"))
-	require.Contains(t, shown, "0 of 23 reached, 0 missed, 23 not measured")
+	require.Contains(t, shown, "0 of 29 reached, 0 missed, 29 not measured")
 	nothingLeft(t, b)
 }
 
