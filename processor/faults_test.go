@@ -195,7 +195,9 @@ func TestStop_CallbackStuckPastTheDeadline(t *testing.T) {
 		k.Send("clicks", "a", "stuck")
 		time.Sleep(time.Second)
 		var stuck *processor.StuckError
+		began := time.Now()
 		require.ErrorAs(k.T, a.StopFailing(), &stuck)
+		require.Less(k.T, time.Since(began), 6*time.Second, "one deadline for all of the stop")
 		require.Equal(k.T, []int32{0}, stuck.Tasks)
 		close(release)
 		time.Sleep(time.Second)

@@ -61,8 +61,8 @@ func SessionTimeout(d time.Duration) Option { return func(c *config) { c.session
 // Emit, lives. The default is 30 s.
 func StartTimeout(d time.Duration) Option { return func(c *config) { c.startTimeout = d } }
 
-// StopTimeout bounds a clean stop and the handing over of a partition. Past it the state on disk is right, only older.
-// The default is 30 s.
+// StopTimeout bounds a clean stop and the handing over of a partition. Past it the state on disk is right, only older. A coordinator that
+// does not answer is waited for up to 5 s more, to leave the group. The default is 30 s.
 func StopTimeout(d time.Duration) Option { return func(c *config) { c.stopTimeout = d } }
 
 // AtLeastOnce makes a Processor write its effects first and commit its inputs' offsets then, without transactions: after a crash

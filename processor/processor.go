@@ -187,6 +187,7 @@ func (e *environment) run(ctx context.Context, p *Processor) error {
 	part("keeper", newKeeper(e).run)
 	e.lookups.start(parts)
 
+	defer context.AfterFunc(membership, e.tasks.stops)()
 	err := e.member.Run(membership, e.tasks)
 	once.Do(func() {}) // what fails from here on is an effect of the stop
 	workers.Stop(errRevoked)

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/tarnstream/tarn/internal/kafka"
 	worker "github.com/tarnstream/tarn/internal/task"
@@ -23,6 +24,7 @@ type tasks struct {
 	open     map[*task]bool          // tasks that may not have closed yet
 	holds    map[int32]chan struct{} // partitions whose stores are looked at while they are away; closed at the end of it
 	stopped  bool                    // the membership has ended: nothing starts any more
+	deadline time.Time               // of the stop, once it has begun
 	assigned bool
 	given    int           // so many tasks the newest generation has for this process
 	ready    chan struct{} // closed by the first time that every task runs
@@ -284,14 +286,24 @@ func await(ctx context.Context, done <-chan struct{}) {
 	}
 }
 
-// waitAll waits until every task has closed, for the stop timeout at most. Tasks whose callback does not return are left
+// stops begins the time that a stop may take, for what the membership does in it and for what comes then.
+func (ts *tasks) stops() {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	if ts.deadline.IsZero() {
+		ts.deadline = time.Now().Add(ts.env.conf.stopTimeout)
+	}
+}
+
+// waitAll waits until every task has closed, to the end of the stop timeout at most. Tasks whose callback does not return are left
 // behind and named.
 func (ts *tasks) waitAll() error {
+	ts.stops()
 	ts.mu.Lock()
 	ts.stopped = true
-	open := slices.Collect(maps.Keys(ts.open))
+	open, deadline := slices.Collect(maps.Keys(ts.open)), ts.deadline
 	ts.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), ts.env.conf.stopTimeout)
+	ctx, cancel := context.WithDeadline(context.Background(), deadline)
 	defer cancel()
 	stuck := &StuckError{Group: ts.env.group.Name}
 	for _, t := range open {
