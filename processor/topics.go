@@ -147,8 +147,20 @@ type topicCheck struct {
 }
 
 // checkTopics compares the topics with the group, creates what is missing, and notes in env what the tasks need.
-// Every mismatch is in the one *TopicsError.
+// Every mismatch is in the one *TopicsError. Where a topic goes meanwhile, it may be made again: all of them are looked at once more.
 func checkTopics(ctx context.Context, env *environment) error {
+	for {
+		err := checkOnce(ctx, env)
+		if _, final := errors.AsType[*TopicsError](err); final || !isMissing(err) {
+			return err
+		}
+		if !pause(ctx, lookAgain) {
+			return fmt.Errorf("processor: group %s: the topics are still changing: %w", env.group.Name, err)
+		}
+	}
+}
+
+func checkOnce(ctx context.Context, env *environment) error {
 	c := &topicCheck{env: env}
 	if err := c.look(ctx); err != nil {
 		return err
@@ -433,6 +445,7 @@ func (c *topicCheck) gone(t kafka.Topic, name string) error {
 // note learns what the tasks need of the topics as they are now.
 func (c *topicCheck) note(ctx context.Context) error {
 	env := c.env
+	env.partitions, env.readPartitions = nil, nil
 	topics, err := env.client.Topics(ctx, env.topicNames()...)
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tarnstream/tarn/codec"
+	"github.com/tarnstream/tarn/devbroker"
 	"github.com/tarnstream/tarn/processor"
 	"github.com/tarnstream/tarn/state"
 	"github.com/tarnstream/tarn/streamtest"
@@ -94,6 +95,25 @@ func TestR71_MissingTableIsNotMadeAgainUnasked(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A topic that is made again while a process starts is gone for one of its questions.
+func TestStart_WhileATopicIsMadeAgain(t *testing.T) {
+	streamtest.Run(t, func(k *streamtest.Kit) {
+		k.Topic("clicks", 2)
+		g := clicker(k.T)
+		require.NoError(k.T, k.Start(g).Stop())
+		look := k.Broker.Hold(devbroker.DescribeConfigs, "")
+		a := k.Launch("a", g)
+		<-look.Arrived()
+		note := k.Broker.Hold(devbroker.DescribeConfigs, "")
+		look.Release()
+		<-note.Arrived()
+		k.FailNext(devbroker.DescribeConfigs, devbroker.UnknownTopic, 1)
+		note.Release()
+		click(k, g, users(5)...)
+		require.Len(k.T, requireFold(k, a, users(5)...), 5)
+	})
 }
 
 func TestR42_OneProcessorForAStateDirectory(t *testing.T) {

@@ -101,6 +101,7 @@ func play(t *testing.T, seed uint64, setup func(k *Kit) Script, options func(t *
 		at = len(steps)
 		k.calm()
 		k.Check()
+		k.StopAll() // what fails here has its seed told, too
 	}, of...)
 }
 
