@@ -141,7 +141,7 @@ func TestMemory_TooLittleIsRefusedAtStart(t *testing.T) {
 
 // A table that is several times as large as what a View may have is restored and followed within it.
 func TestMemory_TableLargerThanItsView(t *testing.T) {
-	const partitions, batches, batch, size = 3, 40, 500, 1000 // 60 MB
+	const partitions, batches, batch, size = 3, 400, 50, 1000 // 60 MB, in batches that a partition has room for
 	const memory = 24 << 20
 	streamtest.Run(t, func(k *streamtest.Kit) {
 		k.Topic(counts.Name(), partitions, "cleanup.policy", "compact")
@@ -158,6 +158,7 @@ func TestMemory_TableLargerThanItsView(t *testing.T) {
 		for i := range batches {
 			write(i * batch)
 		}
+		k.SlowDisk("view", 3*time.Millisecond) // else all is done between two looks
 		v, err := processor.NewView(last, append(k.Options("view"), processor.MemoryBytes(memory))...)
 		require.NoError(k.T, err)
 		ctx, cancel := context.WithCancel(k.T.Context())
@@ -170,6 +171,7 @@ func TestMemory_TableLargerThanItsView(t *testing.T) {
 		}
 		require.Positive(k.T, p.Rebuilds)
 		require.Positive(k.T, p.Fetched)
+		k.SlowDisk("view", 0)
 		for i := range batches / 4 { // again, as changes that are followed
 			write(i * batch)
 			p.see(v.Stats().Memory)
