@@ -62,8 +62,6 @@ func saramaConfig() *sarama.Config {
 	conf.Producer.Return.Successes = true
 	conf.Producer.Partitioner = sarama.NewManualPartitioner
 	conf.Net.MaxOpenRequests = 1
-	conf.Producer.Idempotent = true
-	conf.Producer.Retry.Max = 600 // of 100 ms each: brokers go away
 	conf.Metadata.RefreshFrequency = time.Second
 	conf.Consumer.IsolationLevel = sarama.ReadCommitted
 	return conf

@@ -28,6 +28,7 @@ const partitions = 4
 // load writes records to "input" until it is stopped.
 type load struct {
 	*site
+	out  sarama.SyncProducer // each record is there once, whatever brokers do
 	mu   sync.Mutex
 	sent map[string]int64
 	stop func()
@@ -35,7 +36,12 @@ type load struct {
 
 func (s *site) load() *load {
 	s.Helper()
-	l, end, ended := &load{site: s, sent: map[string]int64{}}, make(chan struct{}), make(chan error, 1)
+	conf := saramaConfig()
+	conf.Producer.Idempotent = true
+	conf.Producer.Retry.Max = 600 // of 100 ms each: brokers go away
+	out, err := sarama.NewSyncProducer(s.cluster.Addrs(), conf)
+	require.NoError(s, err)
+	l, end, ended := &load{site: s, out: out, sent: map[string]int64{}}, make(chan struct{}), make(chan error, 1)
 	for i := range 50 {
 		s.keys[fmt.Sprint("key-", i)] = true
 	}
@@ -57,6 +63,7 @@ func (s *site) load() *load {
 	l.stop = sync.OnceFunc(func() {
 		close(end)
 		require.NoError(s, <-ended)
+		require.NoError(s, out.Close())
 	})
 	s.Cleanup(l.stop)
 	return l
