@@ -85,17 +85,21 @@ func (l *layer) find(key string) (*scope.Change, bool) {
 // put takes a change, instead of the older one of its key where there is one.
 func (l *layer) put(ch *scope.Change) {
 	at, found := l.place(ch)
+	if at = l.set(ch, at, found); ch.Mark != nil {
+		ch.Mark.Layer, ch.Mark.Place = l.id, at
+	}
+}
+
+// set takes a change at the place of the older one of its key, or where none is found at the end, and tells where it is.
+func (l *layer) set(ch *scope.Change, at int32, found bool) int32 {
 	if found {
 		l.bytes += weight(ch) - weight(&l.rows[at])
 		l.rows[at] = *ch
-	} else {
-		at = int32(len(l.rows))
-		l.rows = append(l.rows, *ch)
-		l.bytes += weight(ch)
+		return at
 	}
-	if ch.Mark != nil {
-		ch.Mark.Layer, ch.Mark.Place = l.id, at
-	}
+	l.rows = append(l.rows, *ch)
+	l.bytes += weight(ch)
+	return int32(len(l.rows) - 1)
 }
 
 // place finds the older change of a key: by the mark, which all changes of a row share, or for want of one by the key.
@@ -103,6 +107,10 @@ func (l *layer) place(ch *scope.Change) (at int32, found bool) {
 	if ch.Mark != nil {
 		return ch.Mark.Place, ch.Mark.Layer == l.id
 	}
+	return l.placeByKey(ch)
+}
+
+func (l *layer) placeByKey(ch *scope.Change) (at int32, found bool) {
 	l.complete()
 	at, found = l.index[ch.Key]
 	return at, found
@@ -110,16 +118,10 @@ func (l *layer) place(ch *scope.Change) (at int32, found bool) {
 
 // cover takes the changes of a newer layer, by their keys: its marks know only that one.
 func (l *layer) cover(newer *layer) {
-	l.complete()
 	for i := range newer.rows {
-		ch := newer.rows[i]
-		if at, found := l.index[ch.Key]; found {
-			l.bytes += weight(&ch) - weight(&l.rows[at])
-			l.rows[at] = ch
-			continue
-		}
-		l.rows = append(l.rows, ch)
-		l.bytes += weight(&ch)
+		ch := &newer.rows[i]
+		at, found := l.placeByKey(ch)
+		l.set(ch, at, found)
 	}
 	l.complete()
 }
