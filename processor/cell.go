@@ -39,6 +39,7 @@ type cell struct {
 	check         state.Checkpoint // what committed amounts to
 	restamped     bool             // what the broker said is in check and not on disk
 	asked         time.Time        // when the broker was asked last; zero for never
+	leader        int32            // the epoch in which the log was seen to have what was written; state.UnknownEpoch for none
 	last          tail             // what stands before check.Position
 	placed        kafka.RecordID   // the last record of the produced layer
 	transactional bool             // markers stand behind what is written
@@ -58,7 +59,8 @@ type tail struct {
 }
 
 func newCell(topic string, partition int32, store state.Store) *cell {
-	return &cell{topic: topic, partition: partition, store: store, flushing: make(chan struct{}, 1), last: tail{record: kafka.NoRecord}}
+	return &cell{topic: topic, partition: partition, store: store, flushing: make(chan struct{}, 1), leader: state.UnknownEpoch,
+		last: tail{record: kafka.NoRecord}}
 }
 
 // read gives key's newest value for the task (sealed included) or for the outside.

@@ -126,7 +126,7 @@ func (i *inspection) anchor(b *kafka.LogBatch) error {
 	covers := b.First <= i.applied
 	switch {
 	case covers && i.record != kafka.NoRecord:
-		if b.Record(i.applied) != i.record {
+		if !i.written(b) {
 			return errOtherLog
 		}
 	case i.epoch == b.Epoch && i.epoch >= 0, i.epoch < state.UnknownEpoch: // the same leader's, or a broker's that tells no epochs
@@ -136,6 +136,14 @@ func (i *inspection) anchor(b *kafka.LogBatch) error {
 		return errUnsure
 	}
 	return nil
+}
+
+// written tells whether a batch has the record that was applied last, or is the marker behind it that was passed with it.
+func (i *inspection) written(b *kafka.LogBatch) bool {
+	if b.Control {
+		return b.ID.Producer == i.record.Producer
+	}
+	return b.Record(i.applied) == i.record
 }
 
 func (i *inspection) data(b *kafka.LogBatch) error {

@@ -11,9 +11,10 @@ import (
 )
 
 // What the owner of a table hears of its log while it runs. A restore judges the log by Bounds.Plan; the owner, who
-// writes the log's end, needs four things of it: that rows below a risen log start go, as they do for whoever restores
+// writes the log's end, needs five things of it: that rows below a risen log start go, as they do for whoever restores
 // the table now; that a topic that was made again is restored; that what another writer has put there is found, such as an
-// old owner whose last request was long on its way, which would else be seen by the next commit only (singleWriter); and, for a later start, until when the table was known to be
+// old owner whose last request was long on its way, which would else be seen by the next commit only (singleWriter); that a log which
+// was truncated and has grown again, to where it stood, is another one; and, for a later start, until when the table was known to be
 // current and which leader epoch its last record has.
 const (
 	// tendEvery is how often the broker is asked about a table.
@@ -65,6 +66,9 @@ func (f *flusher) tend(ctx context.Context, t *task) error {
 			return nil
 		}
 		risen, outrun := c.heard(b, asked, position)
+		if outrun == nil {
+			outrun = f.compare(ctx, c, b.LeaderEpoch)
+		}
 		switch {
 		case errors.Is(outrun, errOtherWriter) && f.env.commit.single.suspect(t, i, b.Stable):
 		case outrun != nil:
@@ -86,6 +90,24 @@ func (f *flusher) bounds(ctx context.Context, c *cell) (state.Bounds, error) {
 	cursor := f.env.reader.Open(c.topic, c.partition, nil)
 	defer cursor.Close()
 	return cursor.Bounds(ctx)
+}
+
+// compare looks whether the log has what the table took in last, once for each epoch of its leaders: only with another one can it have
+// been truncated. What cannot be seen now is left to the next turn.
+func (f *flusher) compare(ctx context.Context, c *cell, leader int32) error {
+	x, due := c.vouched(leader)
+	if !due {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, tendPatience)
+	defer cancel()
+	cursor := f.env.reader.Open(c.topic, c.partition, nil)
+	defer cursor.Close()
+	b, err := cursor.BatchAt(ctx, x.applied)
+	if err == nil {
+		err = x.inspect().anchor(&b)
+	}
+	return c.compared(&x, leader, err)
 }
 
 // sweep removes a table's rows below a log start, on disk and from what the task has read.
@@ -135,6 +157,27 @@ func (c *cell) heard(b state.Bounds, asked time.Time, position int64) (risen boo
 		}
 	}
 	return b.Start > c.check.LogStart, nil
+}
+
+// vouched gives what the log is to have, where that is due in an epoch.
+func (c *cell) vouched(leader int32) (x stretch, due bool) {
+	x = c.stretch(nil)
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return x, leader > c.leader && x.applied >= 0 && c.last.record == x.record
+}
+
+// compared notes what was seen of it. It is errOtherLog's word that the log is another one, if nothing was written meanwhile.
+func (c *cell) compared(x *stretch, leader int32, err error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case err == nil:
+		c.leader = leader
+	case errors.Is(err, errOtherLog) && c.check.LastApplied == x.applied && c.last.record == x.record:
+		return errOtherLog
+	}
+	return nil
 }
 
 // sweep removes the rows below a log start from the store, behind those that are not there yet. While the log begins above

@@ -198,3 +198,25 @@ func TestR05_AnotherHistoryAtTheOffsetReadBack(t *testing.T) {
 		requireFold(k, b, keys...)
 	}, devbroker.Dir(dir))
 }
+
+// The log loses what the owner wrote, and others write on to where it stood: the offsets are the same, and the owner, which writes
+// nothing, asks what is there once another epoch has begun.
+func TestR05_AnotherHistoryUnderAnIdleOwner(t *testing.T) {
+	for end := int64(4); end < 6; end++ { // before and behind the marker of the owner's transaction
+		t.Run(fmt.Sprint(end), func(t *testing.T) {
+			dir := t.TempDir()
+			streamtest.Run(t, func(k *streamtest.Kit) {
+				k.Topic("clicks", 1)
+				g, keys := clicker(k.T), users(4)
+				a := k.StartAs("a", g)
+				click(k, g, keys...)
+				require.Zero(k.T, k.Truncate("clicks-count", 0, 0))
+				for range end {
+					k.Send("clicks-count", keys[0], "\x00\x00\x00\x00\x00\x00\x00\x63")
+				}
+				k.Advance(time.Minute)
+				require.Equal(k.T, map[string]int64{keys[0]: 99}, requireFold(k, a, keys...))
+			}, devbroker.Dir(dir))
+		})
+	}
+}

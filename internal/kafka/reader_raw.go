@@ -61,6 +61,27 @@ func (c *Cursor) Between(ctx context.Context, from, to int64, each func(*LogBatc
 	return nil
 }
 
+// BatchAt gives the batch that has offset, or the first one behind it, whatever became of its transaction. It does not touch the
+// position, and does not wait behind what is read. It is one request where the leader is known, and one more where it has moved; then
+// it gives up.
+func (c *Cursor) BatchAt(ctx context.Context, offset int64) (b LogBatch, err error) {
+	err = c.onLeader(ctx, func(leader int32) error {
+		block, err := c.look(ctx, leader, offset, 1) // a broker gives one whole batch all the same
+		if err != nil {
+			return err
+		}
+		batches, _, err := logBatches(block, offset)
+		if err == nil && len(batches) == 0 {
+			err = errNothingThere
+		}
+		if err == nil {
+			b = batches[0]
+		}
+		return err
+	})
+	return b, err
+}
+
 // Stable asks the leader for the last stable offset. It is one request where the leader is known, and one more where it has
 // moved; then it gives up.
 func (c *Cursor) Stable(ctx context.Context) (offset int64, err error) {

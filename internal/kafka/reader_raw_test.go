@@ -57,6 +57,13 @@ func TestR45_BetweenGivesWhateverTheLogHas(t *testing.T) {
 		require.Equal(t, []kafka.LogRecord{{Key: []byte("own"), Offset: 8}, {Offset: 9}}, all[6].Records)
 		require.Equal(t, out[0].Last, all[6].Record(9))
 		require.Equal(t, []int64{all[6].ID.Producer}, p.IDs())
+		for i, offset := range []int64{0, 3, 4, 5, 6, 7, 9} {
+			one, err := c.BatchAt(t.Context(), offset)
+			require.NoError(t, err)
+			require.Equal(t, all[i], one)
+		}
+		_, err := c.BatchAt(t.Context(), 10)
+		require.Error(t, err)
 		stable, err := c.Stable(t.Context())
 		require.NoError(t, err)
 		require.EqualValues(t, 5, stable)
