@@ -8,15 +8,47 @@ import (
 	"github.com/tarnstream/tarn/state"
 )
 
+// changelog is changes as the records of their table's topic.
+type changelog struct {
+	changes []scope.Change
+	placed  []place
+}
+
+// place is where the log has n changes, the first of which is at an index.
+type place struct {
+	first, n int
+	offset   int64
+}
+
 func changelogBatch(topic string, partition int32, changes []scope.Change) kafka.OutBatch {
-	b := kafka.OutBatch{Topic: topic, Partition: partition, Records: make([]kafka.OutRecord, len(changes))}
-	for i, c := range changes {
-		b.Records[i] = kafka.OutRecord{Key: bytesOf(c.Key), Timestamp: c.Timestamp}
-		if !c.Delete {
-			b.Records[i].Value = c.Value
+	return kafka.OutBatch{Topic: topic, Partition: partition, Rows: &changelog{changes: changes}}
+}
+
+// Len implements kafka.Rows.
+func (c *changelog) Len() int { return len(c.changes) }
+
+// Row implements kafka.Rows.
+func (c *changelog) Row(i int) kafka.OutRecord {
+	ch := &c.changes[i]
+	r := kafka.OutRecord{Key: bytesOf(ch.Key), Timestamp: ch.Timestamp}
+	if !ch.Delete {
+		r.Value = ch.Value
+	}
+	return r
+}
+
+// Placed implements kafka.Rows. The changes get their offsets later: others may be reading them.
+func (c *changelog) Placed(first, n int, offset int64) {
+	c.placed = append(c.placed, place{first, n, offset})
+}
+
+// settle writes the offsets into the changes.
+func (c *changelog) settle() {
+	for _, p := range c.placed {
+		for i := range p.n {
+			c.changes[p.first+i].Offset = p.offset + int64(i)
 		}
 	}
-	return b
 }
 
 // emissionBatches groups emissions by output and partition; within one the order is kept.

@@ -162,9 +162,7 @@ func (c *cell) gap(changes []scope.Change) bool {
 func (c *cell) written(changes []scope.Change, b *kafka.OutBatch) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for i := range changes {
-		changes[i].Offset = b.Records[i].Offset
-	}
+	b.Rows.(*changelog).settle()
 	c.placed, c.produced = b.Last, c.sealed
 	if c.sealedOf != first(changes) {
 		c.produced = layerOf(changes)

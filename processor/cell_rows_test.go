@@ -142,10 +142,12 @@ func TestCell_SealedIsTheTasksOwn(t *testing.T) {
 // seen; the last layer is not.
 func TestCell_TheLastLayerBehindOneInACommit(t *testing.T) {
 	older, last := []scope.Change{placed("older", 0)}, []scope.Change{placed("last", 1)}
-	batch := &kafka.OutBatch{Records: []kafka.OutRecord{{Offset: 0}}, Last: kafka.RecordID{Producer: 1}}
+	batch := changelogBatch("table", 0, older)
+	batch.Rows.Placed(0, 1, 0)
+	batch.Last = kafka.RecordID{Producer: 1}
 	for name, steps := range map[string]func(*cell){
-		"sealed before Kafka has the older": func(c *cell) { c.seal(older); c.seal(last); c.written(older, batch) },
-		"sealed after it":                   func(c *cell) { c.seal(older); c.written(older, batch); c.seal(last) },
+		"sealed before Kafka has the older": func(c *cell) { c.seal(older); c.seal(last); c.written(older, &batch) },
+		"sealed after it":                   func(c *cell) { c.seal(older); c.written(older, &batch); c.seal(last) },
 	} {
 		c := newCell("table", 0, newMemory())
 		steps(c)

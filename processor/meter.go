@@ -62,9 +62,9 @@ func newMeter(env *environment, partition int32) *meter {
 func (m *meter) joined(all []*follower) { m.joins.Store(&all) }
 
 // wrote counts a batch that Kafka has.
-func (m *meter) wrote(b kafka.OutBatch, bytes int64) {
+func (m *meter) wrote(b *kafka.OutBatch, bytes int64) {
 	to := m.written(b.Topic)
-	to.records.Add(int64(len(b.Records)))
+	to.records.Add(int64(b.Len()))
 	to.bytes.Add(bytes)
 }
 

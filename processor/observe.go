@@ -81,9 +81,9 @@ func (c *committer) tellCommit(turn []*sealed, began time.Time, err error) {
 	e := observe.Commit{Group: c.env.group.Name, Took: now.Sub(began), Err: err}
 	for _, s := range turn {
 		e.Tasks = append(e.Tasks, s.task.partition)
-		for _, b := range s.batches {
-			size := volume(b)
-			e.Records, e.Bytes = e.Records+len(b.Records), e.Bytes+size
+		for i := range s.batches {
+			b, size := &s.batches[i], s.batches[i].Bytes()
+			e.Records, e.Bytes = e.Records+b.Len(), e.Bytes+size
 			if err == nil {
 				s.task.meter.wrote(b, size)
 			}
@@ -98,12 +98,4 @@ func (c *committer) tellCommit(turn []*sealed, began time.Time, err error) {
 		c.env.count.bytesOut.Add(e.Bytes)
 	}
 	observe.Tell(c.env.conf.observe.Commit, e)
-}
-
-// volume is the size of a batch's keys and values.
-func volume(b kafka.OutBatch) (bytes int64) {
-	for i := range b.Records {
-		bytes += int64(len(b.Records[i].Key) + len(b.Records[i].Value))
-	}
-	return bytes
 }

@@ -318,9 +318,7 @@ func (w *singleWriter) write(ctx context.Context, s *sealed, table int, changes 
 		return err
 	}
 	b := one.batches[0]
-	for j := range changes {
-		changes[j].Offset = b.Records[j].Offset
-	}
+	b.Rows.(*changelog).settle()
 	c.rewritten(b.Last)
 	c.unmark(changes)
 	s.batches = append(s.batches, b) // they are of the commit

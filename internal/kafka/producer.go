@@ -32,8 +32,6 @@ type ProducerConfig struct {
 	// Bytes bounds what it takes to make and send requests, an equal part for each broker; beside what Produce is given, which
 	// it does not copy. A record that alone takes more goes alone. Default 32 MiB.
 	Bytes int64
-	// Compression is None by default.
-	Compression Compression
 	// Timeout is how long one Produce call tries in all. Default DefaultDelivery.
 	Timeout time.Duration
 	// Missing is how long a topic that metadata does not know is waited for. Default Timeout: it may be about to be
@@ -57,15 +55,41 @@ type OutRecord struct {
 	Offset int64
 }
 
-// OutBatch is what one Produce call sends to one partition, in order.
+// OutBatch is what one Produce call sends to one partition, in order: Records, or Rows where there are any.
 type OutBatch struct {
 	Topic     string
 	Partition int32
 	Records   []OutRecord
+	Rows      Rows
 	// Last is what the log has beside the last acknowledged of them, filled in by Produce; NoRecord where none is acknowledged.
 	Last RecordID
 	// Err is why some of the records are not acknowledged, a *ProduceError, filled in by Produce.
 	Err error
+}
+
+// Len is how many records it has.
+func (b *OutBatch) Len() int { return b.rows().Len() }
+
+// Bytes is the size of their keys and values.
+func (b *OutBatch) Bytes() (n int64) {
+	all := b.all()
+	for i := range all.n {
+		r := all.row(i)
+		n += int64(len(r.Key) + len(r.Value))
+	}
+	return n
+}
+
+func (b *OutBatch) rows() Rows {
+	if b.Rows != nil {
+		return b.Rows
+	}
+	return recordRows(b.Records)
+}
+
+func (b *OutBatch) all() series {
+	rows := b.rows()
+	return series{rows: rows, n: rows.Len()}
 }
 
 // Producer sends records idempotently with acks=all: whatever is asked again, a record is in the log once, and the
@@ -163,7 +187,7 @@ func (p *Producer) MaxRecordBytes(topic string) int {
 //
 // Retriable trouble is tried again, with fresh metadata and a growing wait, until Timeout or ctx ends. Otherwise the
 // error is the first failed partition's *ProduceError; the other partitions' records are still sent where possible.
-// In either case a record whose Offset is state.UnknownOffset is not acknowledged. What it holds must not
+// In either case a record whose Offset is state.UnknownOffset, or a row that is not Placed, is not acknowledged. What they hold must not
 // be changed before Produce returns. Calls from several goroutines go one after the other.
 func (p *Producer) Produce(ctx context.Context, batches []OutBatch) error {
 	for _, b := range batches {

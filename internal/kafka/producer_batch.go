@@ -1,27 +1,16 @@
 package kafka
 
 import (
+	"encoding/binary"
 	"math"
 	"math/bits"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
 	"unsafe"
 
 	"github.com/IBM/sarama"
-)
-
-// Compression of a producer's batches.
-type Compression int8
-
-// The compressions. Zstd: sarama, and with it every tarn reader, cannot decode some batches of very many identical
-// records that are compressed with it; prefer LZ4.
-const (
-	None Compression = iota
-	Gzip
-	Snappy
-	LZ4
-	Zstd
 )
 
 // batchOverhead is a record batch without its records, as the broker counts it against max.message.bytes.
@@ -36,11 +25,17 @@ func EncodedSize(rec *OutRecord) int { return batchOverhead + recordSize(rec, 0,
 
 // recordSize is the exact size of a record in a batch.
 func recordSize(rec *OutRecord, timeDelta, offsetDelta int64) int {
+	n := recordBody(rec, timeDelta, offsetDelta)
+	return n + varintLen(int64(n))
+}
+
+// recordBody is that without its length.
+func recordBody(rec *OutRecord, timeDelta, offsetDelta int64) int {
 	n := 1 + varintLen(timeDelta) + varintLen(offsetDelta) + bytesLen(rec.Key) + bytesLen(rec.Value) + varintLen(int64(len(rec.Headers)))
 	for _, h := range rec.Headers {
 		n += varintLen(int64(len(h.Key))) + len(h.Key) + bytesLen(h.Value)
 	}
-	return n + varintLen(int64(n))
+	return n
 }
 
 func bytesLen(b []byte) int {
@@ -55,30 +50,80 @@ func varintLen(v int64) int {
 	return (bits.Len64(uint64(v<<1)^uint64(v>>63)|1) + 6) / 7
 }
 
-// cut tells how many of the records fit into a batch of limit bytes that takes no more memory than room to send, at least one,
-// the size of that batch, and what it takes.
-func cut(records []OutRecord, limit, room int) (n, size, memory int) {
-	size = batchOverhead
-	headers := 0
-	for i := range records {
-		add := recordSize(&records[i], records[i].Timestamp-records[0].Timestamp, int64(i))
-		more := sendBytes(i+1, headers+len(records[i].Headers), size+add)
-		if i > 0 && (size+add > limit || more > room) {
-			return i, size, memory
-		}
-		size, memory, headers = size+add, more, headers+len(records[i].Headers)
-	}
-	return len(records), size, memory
+// Rows are the records of a batch that its owner has in another form. They are asked for whenever they are sent.
+type Rows interface {
+	Len() int
+	// Row gives the i-th; its Offset is of no account.
+	Row(i int) OutRecord
+	// Placed says that the rows from the first on, so many of them, are in the log, one behind the other from offset on.
+	Placed(first, n int, offset int64)
 }
 
-// sendBytes estimates the memory it takes to send n records of so many bytes: an arena of them, and their encoding, which is
-// made with room to grow.
-func sendBytes(n, headers, size int) int { return n*sendOverhead + headers*headerOverhead + 2*size }
+// recordRows are Records as Rows.
+type recordRows []OutRecord
 
-const (
-	sendOverhead   = int(unsafe.Sizeof(sarama.Record{})) + 8
-	headerOverhead = int(unsafe.Sizeof(sarama.RecordHeader{})) + 8
-)
+func (r recordRows) Len() int { return len(r) }
+
+func (r recordRows) Row(i int) OutRecord { return r[i] }
+
+func (r recordRows) Placed(first, n int, offset int64) {
+	for i := range r[first : first+n] {
+		r[first+i].Offset = offset + int64(i)
+	}
+}
+
+// series is n rows that follow each other.
+type series struct {
+	rows     Rows
+	first, n int
+}
+
+// row gives the i-th of the series.
+func (s *series) row(i int) OutRecord { return s.rows.Row(s.first + i) }
+
+// take takes the first n off.
+func (s *series) take(n int) series {
+	head := series{s.rows, s.first, n}
+	s.first, s.n = s.first+n, s.n-n
+	return head
+}
+
+// piece is as many of the first rows of a series as fit into a batch.
+type piece struct {
+	n      int
+	size   int // of the batch
+	memory int // it takes to send it
+	late   int64
+	wrong  bool // late is a timestamp that no batch can have
+}
+
+// cut tells how many of the rows fit into a batch of limit bytes that takes no more memory than room to send, at least one.
+func (s *series) cut(limit, room int) piece {
+	p := piece{size: batchOverhead}
+	var first int64
+	for i := range s.n {
+		r := s.row(i)
+		if i == 0 {
+			first = r.Timestamp
+		}
+		size := p.size + recordSize(&r, r.Timestamp-first, int64(i))
+		memory := sendBytes(i+1, size)
+		if i > 0 && (size > limit || memory > room) {
+			break
+		}
+		p.n, p.size, p.memory = i+1, size, memory
+		if r.Timestamp < 0 || r.Timestamp > maxTimestamp {
+			p.late, p.wrong = r.Timestamp, true
+		}
+	}
+	return p
+}
+
+// sendBytes is the memory it takes to send n records of so many bytes: what they are encoded to, twice, once in the request, and
+// the places that sarama counts them by.
+func sendBytes(n, size int) int { return n*placeBytes + 2*size }
+
+const placeBytes = 8
 
 // arenaShare is what part of a producer's bytes is for arenas that are kept; the rest is for requests.
 const arenaShare = 4
@@ -127,75 +172,93 @@ func (p *arenas) put(a *arena) {
 	}
 }
 
-// arena keeps what sarama wants for a batch, so that a batch costs a few allocations and not two a record.
+// arena keeps what a batch is made in, so that it costs no allocation a record.
+//
+// The naive way gives sarama its records, which takes more memory than what is sent, and has it go over them twice. The rule: the
+// records are encoded here, once, and sarama is given the bytes at the place where it keeps those of a batch that it has encoded
+// before. Where a version of it has no such place it gets its records.
 type arena struct {
-	batch      sarama.RecordBatch
-	records    []sarama.Record
-	refs       []*sarama.Record
-	headers    []sarama.RecordHeader
-	headerRefs []*sarama.RecordHeader
-
-	used, usedHeaders int // since the last clear
+	batch  sarama.RecordBatch
+	raw    []byte
+	places []*sarama.Record // nil ones: sarama counts them
 }
 
-func (a *arena) bytes() int { return len(a.records)*sendOverhead + len(a.headers)*headerOverhead }
+func (a *arena) bytes() int { return cap(a.raw) + cap(a.places)*placeBytes }
 
-// fill builds the batch. The records' bytes are referred to, not copied.
-func (a *arena) fill(records []OutRecord, st stamp, c Compression) *sarama.RecordBatch {
-	a.size(records)
-	first, newest := records[0].Timestamp, records[0].Timestamp
-	used := 0
-	defer func() { a.used, a.usedHeaders = len(records), used }()
-	for i := range records {
-		r := &records[i]
-		newest = max(newest, r.Timestamp)
-		a.records[i] = sarama.Record{Key: r.Key, Value: r.Value, OffsetDelta: int64(i),
-			TimestampDelta: time.Duration(r.Timestamp-first) * time.Millisecond}
-		if len(r.Headers) == 0 {
-			continue
+// fill builds the batch, which is of so many bytes. The arena is not to be used again before that is sent.
+func (a *arena) fill(s series, size int, st stamp) *sarama.RecordBatch {
+	first := s.row(0)
+	a.batch = sarama.RecordBatch{Version: 2, LastOffsetDelta: int32(s.n - 1), FirstTimestamp: time.UnixMilli(first.Timestamp),
+		ProducerID: st.id, ProducerEpoch: st.epoch, FirstSequence: st.seq}
+	if encodedAt == 0 {
+		a.batch.Records = make([]*sarama.Record, s.n)
+	} else {
+		if s.n > len(a.places) {
+			a.places = make([]*sarama.Record, s.n)
 		}
-		from := used
-		for _, h := range r.Headers {
-			if h.Key == nil { // Kafka refuses a null header key
-				h.Key = []byte{}
-			}
-			a.headers[used] = sarama.RecordHeader{Key: h.Key, Value: h.Value}
-			used++
-		}
-		a.records[i].Headers = a.headerRefs[from:used:used]
+		a.batch.Records, a.raw = a.places[:s.n], slices.Grow(a.raw[:0], size)
 	}
-	a.batch = sarama.RecordBatch{Version: 2, Codec: sarama.CompressionCodec(c), CompressionLevel: sarama.CompressionLevelDefault,
-		LastOffsetDelta: int32(len(records) - 1), FirstTimestamp: time.UnixMilli(first), MaxTimestamp: time.UnixMilli(newest),
-		ProducerID: st.id, ProducerEpoch: st.epoch, FirstSequence: st.seq, Records: a.refs[:len(records)]}
+	newest := first.Timestamp
+	for i := range s.n {
+		r := s.row(i)
+		newest = max(newest, r.Timestamp)
+		if delta := r.Timestamp - first.Timestamp; encodedAt == 0 {
+			a.batch.Records[i] = saramaRecord(&r, delta, int64(i))
+		} else {
+			a.raw = appendRecord(a.raw, &r, delta, int64(i))
+		}
+	}
+	a.batch.MaxTimestamp = time.UnixMilli(newest)
+	if encodedAt > 0 {
+		*(*[]byte)(unsafe.Add(unsafe.Pointer(&a.batch), encodedAt)) = a.raw
+	}
 	return &a.batch
 }
 
-// size makes room, with a reference to each place.
-func (a *arena) size(records []OutRecord) {
-	headers := 0
-	for i := range records {
-		headers += len(records[i].Headers)
+// encodedAt is where a sarama.RecordBatch has its records when they are encoded, 0 for nowhere.
+var encodedAt = func() uintptr {
+	f, ok := reflect.TypeFor[sarama.RecordBatch]().FieldByName("compressedRecords")
+	if !ok || f.Type != reflect.TypeFor[[]byte]() {
+		return 0
 	}
-	if n := len(records); n > len(a.records) {
-		a.records = make([]sarama.Record, n)
-		a.refs = slices.Grow(a.refs[:0], n)[:n]
-		for i := range a.records {
-			a.refs[i] = &a.records[i]
-		}
+	return f.Offset
+}()
+
+// appendRecord encodes a record of a batch: https://kafka.apache.org/documentation/#record
+func appendRecord(to []byte, r *OutRecord, timeDelta, offsetDelta int64) []byte {
+	to = binary.AppendVarint(to, int64(recordBody(r, timeDelta, offsetDelta)))
+	to = append(to, 0) // attributes
+	to = binary.AppendVarint(to, timeDelta)
+	to = binary.AppendVarint(to, offsetDelta)
+	to = appendBytes(to, r.Key)
+	to = appendBytes(to, r.Value)
+	to = binary.AppendVarint(to, int64(len(r.Headers)))
+	for _, h := range r.Headers {
+		to = binary.AppendVarint(to, int64(len(h.Key))) // Kafka refuses a null one
+		to = append(to, h.Key...)
+		to = appendBytes(to, h.Value)
 	}
-	if headers > len(a.headers) {
-		a.headers = make([]sarama.RecordHeader, headers)
-		a.headerRefs = slices.Grow(a.headerRefs[:0], headers)[:headers]
-		for i := range a.headers {
-			a.headerRefs[i] = &a.headers[i]
-		}
-	}
+	return to
 }
 
-// clear lets go of the caller's bytes.
-func (a *arena) clear() {
-	a.batch = sarama.RecordBatch{}
-	clear(a.records[:a.used])
-	clear(a.headers[:a.usedHeaders])
-	a.used, a.usedHeaders = 0, 0
+func appendBytes(to, b []byte) []byte {
+	if b == nil {
+		return binary.AppendVarint(to, -1)
+	}
+	return append(binary.AppendVarint(to, int64(len(b))), b...)
 }
+
+// saramaRecord is a record as sarama has it.
+func saramaRecord(r *OutRecord, timeDelta, offsetDelta int64) *sarama.Record {
+	out := &sarama.Record{Key: r.Key, Value: r.Value, OffsetDelta: offsetDelta, TimestampDelta: time.Duration(timeDelta) * time.Millisecond}
+	for _, h := range r.Headers {
+		if h.Key == nil {
+			h.Key = []byte{}
+		}
+		out.Headers = append(out.Headers, &sarama.RecordHeader{Key: h.Key, Value: h.Value})
+	}
+	return out
+}
+
+// clear lets go of the batch.
+func (a *arena) clear() { a.batch = sarama.RecordBatch{} }

@@ -1,6 +1,8 @@
 package kafka
 
 import (
+	"math"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -34,7 +36,7 @@ func BenchmarkProduceEncode(b *testing.B) {
 				for _, a := range used {
 					p.arenas.put(a)
 				}
-				sent += len(c.batches[0].records)
+				sent += c.batches[0].records.n
 				r.apply(event{command: c, sent: true, answer: &sarama.ProduceResponse{
 					Blocks: map[string]map[int32]*sarama.ProduceResponseBlock{"t": {0: {Offset: 0}}}}}, now)
 			}
@@ -43,27 +45,37 @@ func BenchmarkProduceEncode(b *testing.B) {
 	done(sent)
 }
 
-// TestArenaLetsGo: nothing of a call's records is kept alive by the next calls' arena, and the arena serves
-// batches of any size.
-func TestArenaLetsGo(t *testing.T) {
-	a := &arena{}
-	for _, n := range []int{3, 1, 7, 2} {
+// TestArena: what is encoded is what sarama makes of the same records, in a batch of any size, and one arena serves for all.
+func TestArena(t *testing.T) {
+	a, plain := &arena{}, encodedAt
+	require.NotZero(t, plain, "this version of sarama has another place for what is encoded")
+	t.Cleanup(func() { encodedAt = plain })
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for _, n := range []int{3, 1, 700, 2} {
 		records := make([]OutRecord, n)
 		for i := range records {
-			records[i].Value = []byte{byte(i)}
+			records[i] = someRecord(rnd)
 		}
-		batch := a.fill(records, stamp{}, None)
-		require.Len(t, batch.Records, n)
-		for i, rec := range batch.Records {
-			require.Equal(t, []byte{byte(i)}, rec.Value)
-			require.Equal(t, int64(i), rec.OffsetDelta)
-		}
+		all := series{recordRows(records), 0, n}
+		p := all.cut(math.MaxInt, math.MaxInt)
+		st := stamp{id: 5, epoch: 6, seq: 7}
+		encodedAt = plain
+		wire := requestBytes(t, a.fill(all, p.size, st))
+		require.Len(t, a.raw, p.size-batchOverhead)
 		a.clear()
 		require.Equal(t, sarama.RecordBatch{}, a.batch)
-		for _, rec := range a.records {
-			require.Nil(t, rec.Value)
-		}
+		encodedAt = 0
+		require.Equal(t, requestBytes(t, new(arena).fill(all, p.size, st)), wire)
 	}
+}
+
+// requestBytes is a request with the batch, as it goes out.
+func requestBytes(t *testing.T, batch *sarama.RecordBatch) []byte {
+	req := &sarama.ProduceRequest{Version: 8, RequiredAcks: sarama.WaitForAll}
+	req.AddBatch("t", 0, batch)
+	w := &countingConn{keep: true}
+	require.NoError(t, w.measure(req))
+	return w.sent
 }
 
 // TestProduceOffsetUnknown: a broker that has the records and tells no offset is believed, and the caller is told.
@@ -110,11 +122,11 @@ func TestProduceHoldsItsBytes(t *testing.T) {
 	sent, requests := 0, 0
 	for now := time.Unix(0, 0); !r.finished(); now = now.Add(time.Millisecond) {
 		for _, c := range r.next(now) {
-			require.True(t, c.memory <= room || len(c.batches) == 1 && len(c.batches[0].records) == 1, "%d records", len(c.batches[0].records))
+			require.True(t, c.memory <= room || len(c.batches) == 1 && c.batches[0].records.n == 1, "%d records", c.batches[0].records.n)
 			answer := &sarama.ProduceResponse{Blocks: map[string]map[int32]*sarama.ProduceResponseBlock{"t": {}}}
 			_, used := p.request(c.batches)
 			for i, b := range c.batches {
-				sent += len(b.records)
+				sent += b.records.n
 				answer.Blocks["t"][b.lane.key.partition] = &sarama.ProduceResponseBlock{}
 				p.arenas.put(used[i])
 			}
@@ -125,5 +137,5 @@ func TestProduceHoldsItsBytes(t *testing.T) {
 	}
 	require.NoError(t, r.err())
 	require.Equal(t, 12*20_000, sent)
-	require.Greater(t, requests, 12*20_000*sendOverhead/room)
+	require.Greater(t, requests, 12*20_000*sendBytes(1, 7)/room)
 }

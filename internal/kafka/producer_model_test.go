@@ -121,10 +121,10 @@ func (m *model) issue(commands []command) {
 	for _, c := range commands {
 		q := &modelRequest{command: c}
 		for _, b := range c.batches {
-			wire := new(arena).fill(b.records, b.stamp, None)
+			wire := new(arena).fill(b.records, b.size, b.stamp)
 			s := modelSent{lane: b.lane, key: b.lane.key, size: b.size, stamp: stamp{wire.ProducerID, wire.ProducerEpoch, wire.FirstSequence}}
-			for _, rec := range wire.Records {
-				s.values = append(s.values, string(rec.Value))
+			for i := range b.records.n {
+				s.values = append(s.values, string(b.records.row(i).Value))
 			}
 			q.sent = append(q.sent, s)
 		}
@@ -380,7 +380,7 @@ func TestR25_ProduceExactlyOnceUnderRetries(t *testing.T) {
 func (m *model) forget(l *lane) {
 	log := m.logs[l.key]
 	for _, b := range l.window {
-		inLog := b.state != acknowledged && slices.Contains(log.values, string(b.records[0].Value))
+		inLog := b.state != acknowledged && slices.Contains(log.values, string(b.records.row(0).Value))
 		if (b.uncertain || inLog) && !(log.strict && b.stamp.seq != 0) {
 			return
 		}

@@ -71,8 +71,9 @@ func newRun(p *Producer, batches []OutBatch) *run {
 	r := &run{seqs: &p.seqs, leader: p.leader, limits: p.MaxRecordBytes, log: p.log, missing: p.conf.Missing,
 		window: p.window, transactional: p.conf.TransactionalID != "", flying: map[int32]int{}}
 	byKey := make(map[laneKey]*lane, len(batches))
-	for _, b := range batches {
-		if len(b.Records) == 0 {
+	for i := range batches {
+		b := &batches[i]
+		if b.Len() == 0 {
 			continue
 		}
 		k := laneKey{b.Topic, b.Partition}
@@ -82,7 +83,7 @@ func newRun(p *Producer, batches []OutBatch) *run {
 			byKey[k] = l
 			r.lanes = append(r.lanes, l)
 		}
-		l.rest = append(l.rest, b.Records)
+		l.rest = append(l.rest, b.all())
 	}
 	r.room = p.room(r.brokers())
 	return r

@@ -198,6 +198,21 @@ func TestEncodedSize(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 0))
+	for range 200 {
+		records := make([]OutRecord, 1+rnd.IntN(5))
+		for i := range records {
+			records[i] = someRecord(rnd)
+		}
+		all, one := series{recordRows(records), 0, len(records)}, series{recordRows(records), 0, 1}
+		p := all.cut(math.MaxInt, math.MaxInt)
+		require.Equal(t, len(records), p.n)
+		require.Equal(t, encodedBatch(t, records), p.size)
+		require.Equal(t, EncodedSize(&records[0]), one.cut(0, 0).size)
+	}
+}
+
+// someRecord is one of nulls, empty and other bytes of many lengths.
+func someRecord(rnd *rand.Rand) OutRecord {
 	blob := func() []byte {
 		switch rnd.IntN(4) {
 		case 0:
@@ -205,29 +220,24 @@ func TestEncodedSize(t *testing.T) {
 		case 1:
 			return []byte{}
 		}
-		return make([]byte, rnd.IntN(1<<rnd.IntN(18)))
-	}
-	for range 200 {
-		records := make([]OutRecord, 1+rnd.IntN(5))
-		for i := range records {
-			records[i] = OutRecord{Key: blob(), Value: blob(), Timestamp: rnd.Int64N(maxTimestamp)}
-			for range rnd.IntN(3) {
-				records[i].Headers = append(records[i].Headers, state.Header{Key: blob(), Value: blob()})
-			}
+		b := make([]byte, rnd.IntN(1<<rnd.IntN(18)))
+		for i := range b {
+			b[i] = byte(i)
 		}
-		n, size, _ := cut(records, math.MaxInt, math.MaxInt)
-		require.Equal(t, len(records), n)
-		require.Equal(t, encodedBatch(t, records), size)
-		_, one, _ := cut(records[:1], 0, 0)
-		require.Equal(t, EncodedSize(&records[0]), one)
+		return b
 	}
+	r := OutRecord{Key: blob(), Value: blob(), Timestamp: rnd.Int64N(maxTimestamp)}
+	for range rnd.IntN(3) {
+		r.Headers = append(r.Headers, state.Header{Key: blob(), Value: blob()})
+	}
+	return r
 }
 
 // encodedBatch is the length of the batch in a request, found by the difference to a request with a known one.
 func encodedBatch(t *testing.T, records []OutRecord) int {
 	length := func(records []OutRecord) int {
 		req := &sarama.ProduceRequest{Version: 8, RequiredAcks: sarama.WaitForAll}
-		req.AddBatch("t", 0, new(arena).fill(records, stamp{}, None))
+		req.AddBatch("t", 0, new(arena).fill(series{recordRows(records), 0, len(records)}, 0, stamp{}))
 		w := &countingConn{}
 		require.NoError(t, w.measure(req))
 		return w.n

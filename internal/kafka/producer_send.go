@@ -110,7 +110,7 @@ func (p *Producer) request(batches []*batch) (req *sarama.ProduceRequest, used [
 	for _, b := range batches {
 		a := p.arenas.take()
 		used = append(used, a)
-		made := a.fill(b.records, b.stamp, p.conf.Compression)
+		made := a.fill(b.records, b.size, b.stamp)
 		made.IsTransactional = req.TransactionalID != nil
 		req.AddBatch(b.lane.key.topic, b.lane.key.partition, made)
 	}

@@ -17,7 +17,7 @@ const maxWindow = 5
 // batch is records of a lane that go out, and are answered, together.
 type batch struct {
 	lane    *lane
-	records []OutRecord
+	records series
 	size    int
 	memory  int   // it takes to send it
 	invalid error // they cannot be sent at all
@@ -45,7 +45,7 @@ const (
 // a batch is sent only when all before it fly or are acknowledged; all in flight go to node, under one producer id and epoch.
 type lane struct {
 	key    laneKey
-	rest   [][]OutRecord // not in the window yet
+	rest   []series // not in the window yet
 	window []*batch
 	limit  int // bytes a batch
 	flying int // batches in flight
@@ -105,15 +105,13 @@ func (l *lane) cut(room int) bool {
 	if len(l.rest) == 0 {
 		return false
 	}
-	n, size, memory := cut(l.rest[0], l.limit, room)
-	b := &batch{lane: l, records: l.rest[0][:n], size: size, memory: memory}
-	for i := range b.records {
-		if t := b.records[i].Timestamp; t < 0 || t > maxTimestamp {
-			b.invalid = &Error{Code: int16(sarama.ErrInvalidTimestamp), Request: "Produce", Topic: l.key.topic, Partition: l.key.partition,
-				Detail: fmt.Sprintf("timestamp %d ms is not in the years 1970 to 2262", t)}
-		}
+	p := l.rest[0].cut(l.limit, room)
+	b := &batch{lane: l, records: l.rest[0].take(p.n), size: p.size, memory: p.memory}
+	if p.wrong {
+		b.invalid = &Error{Code: int16(sarama.ErrInvalidTimestamp), Request: "Produce", Topic: l.key.topic, Partition: l.key.partition,
+			Detail: fmt.Sprintf("timestamp %d ms is not in the years 1970 to 2262", p.late)}
 	}
-	if l.rest[0] = l.rest[0][n:]; len(l.rest[0]) == 0 {
+	if l.rest[0].n == 0 {
 		l.rest = l.rest[1:]
 	}
 	l.window = append(l.window, b)
@@ -126,17 +124,15 @@ func (r *run) stamp(b, first *batch) bool {
 	if b != first && !r.seqs.current(first.stamp) {
 		return false
 	}
-	b.stamp, b.stamped = r.seqs.take(b.lane.key, len(b.records))
+	b.stamp, b.stamped = r.seqs.take(b.lane.key, b.records.n)
 	return b.stamped
 }
 
 // acked: the batch is in the log from base on.
 func (r *run) acked(b *batch, base int64, now time.Time) {
 	l := b.lane
-	for i := range b.records {
-		b.records[i].Offset = base + int64(i)
-	}
-	b.state, b.uncertain, l.wrote = acknowledged, false, b.stamp.record(len(b.records)-1)
+	b.records.rows.Placed(b.records.first, b.records.n, base)
+	b.state, b.uncertain, l.wrote = acknowledged, false, b.stamp.record(b.records.n-1)
 	r.seqs.acked(l.key, b.stamp, now)
 	for _, before := range l.window {
 		if before == b {
@@ -247,7 +243,7 @@ func (r *run) lostOffset(first *batch, cause error) {
 // else names the gap.
 func (r *run) split(b *batch) {
 	l := b.lane
-	if len(b.records) == 1 {
+	if b.records.n == 1 {
 		e := &RecordTooLargeError{Topic: l.key.topic, Partition: l.key.partition, Size: b.size, Limit: r.limits(l.key.topic)}
 		if e.Limit >= e.Size { // the default, then, and not what the broker goes by
 			e.Limit = 0
@@ -257,10 +253,10 @@ func (r *run) split(b *batch) {
 	}
 	l.limit = b.size / 2
 	var parts []*batch
-	for st, records := b.stamp, b.records; len(records) > 0; {
-		n, size, memory := cut(records, l.limit, math.MaxInt)
-		parts = append(parts, &batch{lane: l, records: records[:n], size: size, memory: memory, stamp: st, stamped: true, uncertain: b.uncertain})
-		st.seq, records = advance(st.seq, n), records[n:]
+	for st, rest := b.stamp, b.records; rest.n > 0; {
+		p := rest.cut(l.limit, math.MaxInt)
+		parts = append(parts, &batch{lane: l, records: rest.take(p.n), size: p.size, memory: p.memory, stamp: st, stamped: true, uncertain: b.uncertain})
+		st.seq = advance(st.seq, p.n)
 	}
 	l.window = append(parts, l.window[1:]...)
 }

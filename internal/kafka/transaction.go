@@ -136,7 +136,7 @@ func (p *Producer) Transact(ctx context.Context, t Txn) error {
 }
 
 func (t *Txn) empty() bool {
-	return len(t.Offsets) == 0 && !slices.ContainsFunc(t.Batches, func(b OutBatch) bool { return len(b.Records) > 0 })
+	return len(t.Offsets) == 0 && !slices.ContainsFunc(t.Batches, func(b OutBatch) bool { return b.Len() > 0 })
 }
 
 // transactionError says what an error of a request means for its transaction.
@@ -212,7 +212,7 @@ func (p *Producer) addPartitions(ctx context.Context, t Txn) error {
 	req := &sarama.AddPartitionsToTxnRequest{Version: 2, TransactionalID: p.conf.TransactionalID, ProducerID: p.seqs.id, ProducerEpoch: p.seqs.epoch,
 		TopicPartitions: map[string][]int32{}}
 	for _, b := range t.Batches {
-		if len(b.Records) > 0 && !slices.Contains(req.TopicPartitions[b.Topic], b.Partition) {
+		if b.Len() > 0 && !slices.Contains(req.TopicPartitions[b.Topic], b.Partition) {
 			req.TopicPartitions[b.Topic] = append(req.TopicPartitions[b.Topic], b.Partition)
 		}
 	}

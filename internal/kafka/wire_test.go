@@ -9,10 +9,19 @@ import (
 )
 
 // countingConn is a connection that counts what is written and answers nothing: what sarama puts on the wire.
-type countingConn struct{ n int }
+type countingConn struct {
+	n    int
+	sent []byte
+	keep bool // what is written, in sent
+}
 
-func (c *countingConn) Read([]byte) (int, error)         { return 0, errCounted }
-func (c *countingConn) Write(b []byte) (int, error)      { c.n += len(b); return len(b), nil }
+func (c *countingConn) Read([]byte) (int, error) { return 0, errCounted }
+func (c *countingConn) Write(b []byte) (int, error) {
+	if c.n += len(b); c.keep {
+		c.sent = append(c.sent, b...)
+	}
+	return len(b), nil
+}
 func (c *countingConn) Close() error                     { return nil }
 func (c *countingConn) LocalAddr() net.Addr              { return &net.TCPAddr{} }
 func (c *countingConn) RemoteAddr() net.Addr             { return &net.TCPAddr{} }
