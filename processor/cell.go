@@ -255,8 +255,11 @@ func (c *cell) write(ctx context.Context, patience time.Duration) (rows int, byt
 	frozen, check, last := c.freeze()
 	b, change := new(state.Batch), digest.Empty()
 	for i := range frozen {
+		bytes += int64(len(frozen[i].Key) + len(frozen[i].Value))
+	}
+	b.Grow(len(frozen), bytes)
+	for i := range frozen {
 		ch := &frozen[i]
-		bytes += int64(len(ch.Key) + len(ch.Value))
 		change = change.Plus(replaced(ch, check.LogStart))
 		if ch.Delete {
 			b.Delete(bytesOf(ch.Key))

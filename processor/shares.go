@@ -55,8 +55,8 @@ const (
 )
 
 // flushed is how much more than the layers themselves it takes to flush them, in quarters: a quarter at most is flushed at a
-// time, and is then in memory three more times: as a batch, and in LevelDB, with its index.
-const flushed = 3
+// time, and is then in memory two more times: as a batch, and in LevelDB with its index, which is large where the rows are small.
+const flushed = 2
 
 // portion is one part's claim: what it cannot do without, how it shares in the rest, and what it can use at most.
 type portion struct{ least, weight, most int64 }
@@ -68,17 +68,17 @@ func (c crowd) claims() [6]portion {
 	stores, overlays, cursors := int64(c.stores()), int64(c.overlays()), int64(c.cursors())
 	claims := [6]portion{
 		{least: 512 << 10, weight: 6, most: unbounded},
-		{least: stores * memoryTables * 8 << 10, weight: 12, most: stores * memoryTables * mostBuffer},
-		{least: 2 << 20, weight: 38, most: unbounded},
-		{least: overlays * 8 << 10, weight: 20, most: overlays * 8 << 20},
-		{least: 256<<10 + cursors*32<<10, weight: 14, most: cursors * 8 << 20},
-		{least: 1 << 20, weight: 10, most: 32 << 20},
+		{least: stores * memoryTables * 8 << 10, weight: 10, most: stores * memoryTables * mostBuffer},
+		{least: 2 << 20, weight: 53, most: unbounded},
+		{least: overlays * 8 << 10, weight: 18, most: overlays * 8 << 20},
+		{least: 256<<10 + cursors*32<<10, weight: 9, most: cursors * 8 << 20},
+		{least: 1 << 20, weight: 4, most: 32 << 20},
 	}
 	if stores == 0 {
 		claims[0] = portion{}
 	}
-	if c.tasks == 0 { // nothing is written
-		claims[5] = portion{}
+	if c.tasks == 0 { // nothing is written, and all that is fetched is restored
+		claims[4].weight, claims[5] = 16, portion{}
 	}
 	return claims
 }

@@ -20,6 +20,12 @@ type Batch struct {
 	change     digest.Sum // of the rows, by SetChange
 }
 
+// rowRoom is what a row takes in a batch beside its key and value, nearly: its kind, lengths, offset and timestamp.
+const rowRoom = 20
+
+// Grow makes room in an empty batch for so many rows, whose keys and values are of so many bytes together.
+func (b *Batch) Grow(rows int, bytes int64) { b.ops.Grow(rows*rowRoom + int(bytes)) }
+
 // Put sets key to value, which may be empty; offset and timestamp are those of its record in the table's topic.
 // Key and value are copied.
 func (b *Batch) Put(key, value []byte, offset, timestamp int64) {

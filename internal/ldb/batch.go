@@ -9,6 +9,13 @@ import (
 // Batch is a number of puts and deletes that become visible and durable together, in their order.
 type Batch struct{ b leveldb.Batch }
 
+// Grow makes room in an empty batch for so many bytes, as Bytes counts them.
+func (b *Batch) Grow(bytes int) {
+	if b.Len() == 0 && cap(b.b.Dump()) < bytes {
+		b.b = *leveldb.MakeBatch(bytes)
+	}
+}
+
 // Put sets key to value; both are copied.
 func (b *Batch) Put(key, value []byte) { b.b.Put(key, value) }
 

@@ -62,10 +62,10 @@ type pending[T any] struct {
 }
 
 // rowOverhead estimates a row without key and data, with its mark, changeOverhead what becomes of one that was written: its change,
-// its place in the sealed layer, its record.
+// and its place among the dirty ones.
 const (
 	rowOverhead    = 72 // and row
-	changeOverhead = 210
+	changeOverhead = 88
 )
 
 // weight estimates the memory of a row.

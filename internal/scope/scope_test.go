@@ -275,7 +275,7 @@ func TestBytes_OfRowsThatAreKept(t *testing.T) {
 		write(fmt.Sprint("key", i))
 	}
 	dirty, _ := layer.Bytes()
-	require.Greater(t, dirty, 10_000*350-limit)
+	require.Greater(t, dirty, 10_000*260-limit)
 	write("key0")
 	again, _ := layer.Bytes()
 	require.Equal(t, dirty, again, "a row that is dirty already")
