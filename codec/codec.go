@@ -9,3 +9,12 @@ type Codec[T any] interface {
 	// data is never null (a null never reaches a codec); it may be empty.
 	Decode(data []byte) (T, error)
 }
+
+// Borrower is a Codec that can also read a value which shares memory with data. Where a stream has one, the callbacks of its inputs get
+// such values, without a copy: they are good until the callback returns, and are not to be changed. Everywhere else, as in tables, its
+// Decode is called.
+type Borrower[T any] interface {
+	Codec[T]
+	// Borrow reads a value from data, which stays as it is as long as the value is good.
+	Borrow(data []byte) (T, error)
+}

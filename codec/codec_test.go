@@ -109,6 +109,17 @@ type visit struct {
 	Tags map[string]int `json:"tags,omitempty"`
 }
 
+func TestRawBytesAreBorrowedOnlyWhereThatIsSaid(t *testing.T) {
+	data := []byte("abc")
+	borrowed, err := codec.RawBytes.Borrow(data)
+	require.NoError(t, err)
+	decoded, err := codec.RawBytes.Decode(data)
+	require.NoError(t, err)
+	data[0] = 'x'
+	require.Equal(t, "xbc", string(borrowed))
+	require.Equal(t, "abc", string(decoded))
+}
+
 func TestJSONRoundTrip(t *testing.T) {
 	v := visit{URL: "/<a>&b", Hits: 3, Tags: map[string]int{"z": 1, "a": 2}}
 	require.Equal(t, v, roundTrip(t, codec.JSON[visit](), v))

@@ -7,6 +7,9 @@ var String Codec[string] = stringCodec{}
 // empty value, not as a null.
 var Bytes Codec[[]byte] = bytesCodec{}
 
+// RawBytes is Bytes, but that an input's callback gets the record's own bytes: it must not change them, and copies those that it keeps.
+var RawBytes Borrower[[]byte] = rawCodec{}
+
 type stringCodec struct{}
 
 func (stringCodec) Encode(dst []byte, v string) ([]byte, error) {
@@ -22,6 +25,10 @@ func (bytesCodec) Encode(dst []byte, v []byte) ([]byte, error) {
 }
 
 func (bytesCodec) Decode(data []byte) ([]byte, error) { return append([]byte{}, data...), nil }
+
+type rawCodec struct{ bytesCodec }
+
+func (rawCodec) Borrow(data []byte) ([]byte, error) { return data, nil }
 
 // present keeps an empty value apart from a null: appending nothing to a nil slice would give nil, which Kafka and a
 // compacted topic take for a tombstone.

@@ -7,6 +7,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/tarnstream/tarn/codec"
+	"github.com/tarnstream/tarn/internal/scope"
 	"github.com/tarnstream/tarn/topology"
 )
 
@@ -104,4 +105,21 @@ func TestDefine_Visits(t *testing.T) {
 		{Edge: "edge 8, Visit", Reason: "the handle is nil"},
 		{Edge: "Visit(other)", Reason: "the group does not keep table other: add Persist"},
 	}, d.Faults)
+}
+
+// A stream whose codec can borrow gives its callbacks the record's own bytes, any other a copy.
+func TestInput_Borrows(t *testing.T) {
+	for _, c := range []codec.Codec[[]byte]{codec.RawBytes, codec.Bytes} {
+		value := []byte("value")
+		in := topology.NewStream("in", c)
+		g, err := topology.Define("g", topology.Input(in, func(_ *topology.Context, got []byte) error {
+			value[0] = 'V'
+			require.Equal(t, c == codec.Codec[[]byte](codec.RawBytes), string(got) == "Value")
+			return nil
+		}))
+		require.NoError(t, err)
+		f := scope.NewFrame(t.Context(), g.Description(), nil)
+		require.NoError(t, f.Run(scope.Record{Value: value}, g.Description().Inputs[0].Call))
+		value[0] = 'v'
+	}
 }

@@ -1,6 +1,9 @@
 package topology
 
-import "github.com/tarnstream/tarn/internal/scope"
+import (
+	"github.com/tarnstream/tarn/codec"
+	"github.com/tarnstream/tarn/internal/scope"
+)
 
 // OnDelete hands records with a null value to fn, in their place among the others of the partition, instead of skipping
 // them. The record's key may be null too; see HasKey.
@@ -17,7 +20,8 @@ func OnDelete(fn func(ctx *Context) error) scope.InputOption {
 // Input reads a stream: fn is called for each record, one after the other within a partition. What it writes through
 // handles takes effect when it returns nil; after an error or a panic nothing does, and policy.OnError says what happens
 // then. A Set or an Emit that was refused and whose error fn does not return is fn's own choice: the rest takes effect. A
-// record with a null value is counted and skipped, unless OnDelete takes it. Package policy has the other options.
+// record with a null value is counted and skipped, unless OnDelete takes it. A value of a stream whose codec is a codec.Borrower is good
+// until fn returns. Package policy has the other options.
 func Input[T any](s *Stream[T], fn func(ctx *Context, value T) error, options ...scope.InputOption) Edge {
 	if s == nil {
 		return Edge{kind: "Input"}
@@ -50,8 +54,15 @@ func Loop[T any](s *Stream[T], fn func(ctx *Context, value T) error, options ...
 }
 
 func newInput[T any](s *Stream[T], fn func(ctx *Context, value T) error, options []scope.InputOption) scope.Input {
+	borrower, borrows := s.codec.(codec.Borrower[T])
 	call := func(f *scope.Frame) error {
-		v, err := s.codec.Decode(f.Record().Value)
+		var v T
+		var err error
+		if borrows {
+			v, err = borrower.Borrow(f.Record().Value)
+		} else {
+			v, err = s.codec.Decode(f.Record().Value)
+		}
 		if err != nil {
 			return &DecodeError{Cause: err}
 		}

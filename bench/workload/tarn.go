@@ -14,7 +14,8 @@ import (
 )
 
 // TarnSettings says how tarn is set up.
-const TarnSettings = "defaults, so exactly-once; tarn-at-least-once: processor.AtLeastOnce; keys hashed by FNV-1a, as goka does"
+const TarnSettings = "defaults, so exactly-once; tarn-at-least-once: processor.AtLeastOnce; keys hashed by FNV-1a, as goka does; values are codec.RawBytes, " +
+	"not copied, as goka's codec.Bytes are not"
 
 func tarnOptions(j Job) []processor.Option {
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
@@ -38,7 +39,7 @@ func tarnCount(ctx context.Context, j Job) (out Outcome, err error) {
 }
 
 func tarnCounting(j Job, tick func()) (*topology.Group, error) {
-	events := topology.NewStream(j.Topic, codec.Bytes, topology.FNV1a())
+	events := topology.NewStream(j.Topic, codec.RawBytes, topology.FNV1a())
 	counts := topology.NewTable(TableOf(j.Client, j.Group), codec.Int64, topology.FNV1a())
 	return topology.Define(j.Group, topology.Persist(counts),
 		topology.Input(events, func(ctx *topology.Context, _ []byte) error {
@@ -75,7 +76,7 @@ func countOne(ctx *topology.Context, counts *topology.Table[int64]) error {
 
 // tarnPass counts each record as tarnCount does, and hands it on.
 func tarnPass(ctx context.Context, j Job) (out Outcome, err error) {
-	events := topology.NewStream(j.Topic, codec.Bytes, topology.FNV1a())
+	events := topology.NewStream(j.Topic, codec.RawBytes, topology.FNV1a())
 	passed := topology.NewStream(OutputOf(j.Group), codec.Bytes, topology.FNV1a())
 	counts := topology.NewTable(TableOf(j.Client, j.Group), codec.Int64, topology.FNV1a())
 	c := newClock(j.Records)
@@ -94,7 +95,7 @@ func tarnPass(ctx context.Context, j Job) (out Outcome, err error) {
 }
 
 func tarnMap(ctx context.Context, j Job) (out Outcome, err error) {
-	events := topology.NewStream(j.Topic, codec.Bytes, topology.FNV1a())
+	events := topology.NewStream(j.Topic, codec.RawBytes, topology.FNV1a())
 	kept := topology.NewStream(OutputOf(j.Group), codec.Bytes, topology.FNV1a())
 	c := newClock(j.Records)
 	group, err := topology.Define(j.Group, topology.Output(kept),
