@@ -37,6 +37,7 @@ type input struct {
 	chunk   state.Records
 	at      int
 	scratch []scope.Header
+	coming  [scope.Ahead][]byte
 }
 
 // mark is a position in the topic of that id.
@@ -69,6 +70,16 @@ func (in *input) more() bool { return in.at < len(in.chunk.Records) }
 
 func (in *input) peek() *state.Record { return &in.chunk.Records[in.at] }
 
+// ahead gives the keys of the record in hand and of those behind it.
+func (in *input) ahead() [][]byte {
+	rest := in.chunk.Records[in.at:]
+	keys := in.coming[:min(len(rest), len(in.coming))]
+	for i := range keys {
+		keys[i] = rest[i].Key
+	}
+	return keys
+}
+
 // done moves past the record in hand.
 func (in *input) done() {
 	r := in.peek()
@@ -79,6 +90,7 @@ func (in *input) done() {
 	if !in.more() {
 		in.position = in.chunk.Next
 		in.chunk.Records = nil
+		clear(in.coming[:]) // they would keep all of it
 	}
 }
 

@@ -274,6 +274,9 @@ func (t *task) step(ctx context.Context) (bool, error) {
 		if t.attention.Load() || n > 0 && t.full() {
 			return true, nil
 		}
+		if n%scope.Ahead == 0 {
+			t.frame.Expect(in.ahead())
+		}
 		if passed, err := t.handle(in); err != nil || !passed {
 			return true, err
 		}

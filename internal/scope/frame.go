@@ -106,6 +106,13 @@ func (f *Frame) discard() {
 	f.emitted, f.pending = f.emitted[:keep], 0
 }
 
+// Expect says of which keys the next records are, at most Ahead of them.
+func (f *Frame) Expect(keys [][]byte) {
+	for _, l := range f.layers {
+		l.Expect(keys)
+	}
+}
+
 // Seal empties the open layer: the changes of each table and the emissions in their order.
 func (f *Frame) Seal() (tables [][]Change, emitted []Emission) {
 	tables = make([][]Change, len(f.layers))

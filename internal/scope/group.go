@@ -99,6 +99,8 @@ type Layer interface {
 	// Accept makes what the record in hand wrote part of the open layer; Discard forgets it.
 	Accept()
 	Discard()
+	// Expect says of which keys the next records are, at most Ahead of them: their rows are then near when they are asked for.
+	Expect(keys [][]byte)
 	// Seal empties the open layer into a list of changes that own their bytes, one for each key.
 	Seal() []Change
 	// Keys walks over the keys of the rows as they are now, whatever is written later; Value is not to be used. It is

@@ -28,7 +28,7 @@ type Overlay[T any] struct {
 	decoded bool // T has no pointers: values may be kept
 	limits  Limits
 
-	rows       map[string]*row[T]
+	rows       cache[T]
 	dirty      []*row[T]
 	touched    []*row[T]
 	free       []*pending[T]
@@ -38,19 +38,22 @@ type Overlay[T any] struct {
 	pinned     int    // of kept: dirty ones, which stay
 	cacheLimit func() int
 	mostCached int // what it said last, 0 to ask again
+	loads      int // since Expect was called last
+	warmed     byte
 	walks      int // open ones: they hold the bytes of dirty and touched rows
 }
 
+// row has what every look at it needs at its beginning.
 type row[T any] struct {
 	key       string
-	data      []byte
-	value     T
-	timestamp int64
 	pending   *pending[T] // nil: the record in hand has not written it
-	mark      *Mark       // shared with its changes
 	present   bool
 	hasValue  bool // value is data decoded
 	dirty     bool
+	value     T
+	data      []byte
+	timestamp int64
+	mark      *Mark // shared with its changes
 }
 
 // pending is what the record in hand wrote to a row.
@@ -85,7 +88,7 @@ func unbounded() int { return math.MaxInt }
 
 // NewOverlay makes the overlay of a table.
 func NewOverlay[T any](name string, table int, coder Coder[T], below Backing) *Overlay[T] {
-	return &Overlay[T]{name: name, table: table, coder: coder, below: below, rows: map[string]*row[T]{}, cacheLimit: unbounded,
+	return &Overlay[T]{name: name, table: table, coder: coder, below: below, cacheLimit: unbounded,
 		decoded: pointerFree(reflect.TypeFor[T]())}
 }
 
@@ -203,23 +206,41 @@ func (o *Overlay[T]) blank() *pending[T] {
 
 // load finds key's row, reading it from below where it is not cached.
 func (o *Overlay[T]) load(key []byte) (*row[T], error) {
-	if r := o.rows[string(key)]; r != nil {
+	o.loads++
+	if r := o.rows.find(key); r != nil {
 		return r, nil
 	}
-	r := &row[T]{key: string(key)}
-	data, mark, ok, err := o.below.Get(o.table, r.key)
+	data, mark, ok, err := o.below.Get(o.table, bytesAsString(key))
 	if err != nil {
 		return nil, err
 	}
-	r.data, r.mark, r.present = slices.Clone(data), mark, ok
-	return o.keep(r), nil
+	r := &row[T]{mark: mark, present: ok}
+	r.key, r.data = beside(key, data)
+	o.rows.add(r)
+	o.kept += o.weight(r)
+	return r, nil
 }
 
-func (o *Overlay[T]) keep(r *row[T]) *row[T] {
-	o.rows[r.key] = r
-	o.kept += o.weight(r)
-	return r
+// Expect implements Layer. Where callbacks ask for other keys, or for none, it would be in vain: then it is left out.
+func (o *Overlay[T]) Expect(keys [][]byte) {
+	if o.loads >= len(keys)/2 {
+		o.warmed += o.rows.warm(keys)
+	}
+	o.loads = 0
 }
+
+// leastData is how much room a row's data has beside its key.
+const leastData = 16
+
+// beside copies a key and data into one piece of memory.
+func beside(key, data []byte) (string, []byte) {
+	b := make([]byte, 0, len(key)+max(len(data), leastData))
+	b = append(append(b, key...), data...)
+	return bytesAsString(b[:len(key):len(key)]), b[len(key):]
+}
+
+// bytesAsString is a string of bytes that are not changed as long as it is used.
+func bytesAsString(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 // Accept implements Layer.
 func (o *Overlay[T]) Accept() {
@@ -233,10 +254,13 @@ func (o *Overlay[T]) Accept() {
 			o.pinned += before
 		}
 		p := r.pending
-		if roomy(p.data) {
+		switch {
+		case o.walks == 0 && len(p.data) <= cap(r.data) && !roomy(r.data[:len(p.data)]):
+			r.data = append(r.data[:0], p.data...)
+		case roomy(p.data):
 			r.data = slices.Clone(p.data)
-		} else {
-			r.data, p.data = p.data, r.data // the old bytes become the next write's buffer
+		default:
+			r.data, p.data = p.data, nil
 		}
 		r.value, r.hasValue = p.value, o.decoded && p.present
 		r.present, r.timestamp = p.present, p.timestamp
@@ -320,15 +344,15 @@ func (o *Overlay[T]) trim() {
 
 // drop drops rows that are not dirty until they take no more than most.
 func (o *Overlay[T]) drop(most int) {
-	for key, r := range o.rows {
+	o.rows.evict(func(r *row[T]) (drop, enough bool) {
 		if o.kept-o.pinned <= most {
-			return
+			return false, true
 		}
 		if !r.dirty {
-			delete(o.rows, key)
 			o.kept -= o.weight(r)
 		}
-	}
+		return !r.dirty, false
+	})
 }
 
 // Drop implements Layer.

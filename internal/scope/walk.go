@@ -26,7 +26,7 @@ func (o *Overlay[T]) Keys() Rows { return Merge(o.changes(), o.below.Range(o.tab
 
 // Peek implements Layer.
 func (o *Overlay[T]) Peek(key string) ([]byte, bool, error) {
-	if r := o.rows[key]; r != nil {
+	if r := o.rows.find([]byte(key)); r != nil {
 		return r.data, r.present, nil
 	}
 	value, _, ok, err := o.below.Get(o.table, key)
