@@ -5,6 +5,7 @@ import (
 	"errors"
 	"reflect"
 	"slices"
+	"sync"
 	"time"
 	"unsafe"
 
@@ -107,7 +108,7 @@ func hiddenNext(b *sarama.FetchResponseBlock) (int64, bool) {
 // unpack gives the committed data of batches at or above position. Nothing is copied.
 func unpack(sets []*sarama.Records, aborted []*sarama.AbortedTransaction, position int64) state.Records {
 	out := state.Records{Position: position, FirstEpoch: state.UnknownEpoch, LastEpoch: state.UnknownEpoch,
-		Records: make([]state.Record, 0, count(sets))}
+		Records: blankRecords(count(sets))}
 	filter := newAbortFilter(aborted)
 	var arena headerArena
 	for _, set := range sets {
@@ -123,6 +124,23 @@ func unpack(sets []*sarama.Records, aborted []*sarama.AbortedTransaction, positi
 		unpackBatch(b, filter.drops(b), &out, &arena)
 	}
 	return out
+}
+
+// spare are lists of records that are used no more.
+var spare sync.Pool
+
+// blankRecords gives a list with room for n.
+func blankRecords(n int) []state.Record {
+	if used, ok := spare.Get().(*[]state.Record); ok && cap(*used) >= n {
+		return (*used)[:0]
+	}
+	return make([]state.Record, 0, n)
+}
+
+// Recycle takes back the list of records that Poll or Fetch gave. Their keys, values and headers stay as they are.
+func Recycle(records []state.Record) {
+	clear(records)
+	spare.Put(&records)
 }
 
 func count(sets []*sarama.Records) (n int) {
