@@ -341,6 +341,11 @@ func (c *Client) checkTransactions(b *sarama.Broker) error {
 	return offers(b.Addr(), has, neededForTransactions)
 }
 
+// RequireTransactions asks a broker whether it has transactions. Without them it is a *VersionError.
+func (c *Client) RequireTransactions(ctx context.Context) error {
+	return c.onAny(ctx, ForMetadata, c.checkTransactions)
+}
+
 func offers(addr string, has map[int16]int16, all []least) error {
 	for _, n := range all {
 		v, ok := has[n.key]

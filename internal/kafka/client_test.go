@@ -134,11 +134,13 @@ func TestVersionError_Transactions(t *testing.T) {
 			require.NoError(t, err)
 			defer c.Close()
 			require.NoError(t, c.Connect(t.Context()))
+			tt.want.Addr = broker.Addr()
+			var old *VersionError
+			require.ErrorAs(t, c.RequireTransactions(t.Context()), &old)
+			require.Equal(t, &tt.want, old)
 			p := c.NewProducer(ProducerConfig{TransactionalID: "id"})
 			defer p.Close()
 			err = p.Recover(t.Context(), true)
-			tt.want.Addr = broker.Addr()
-			var old *VersionError
 			require.ErrorAs(t, err, &old)
 			require.Equal(t, &tt.want, old)
 			var failed *TransactionError
