@@ -11,8 +11,9 @@ type Codec[T any] interface {
 }
 
 // Borrower is a Codec that can also read a value which shares memory with data. Where a stream has one, the callbacks of its inputs get
-// such values, without a copy: they are good until the callback returns, and are not to be changed. Everywhere else, as in tables, its
-// Decode is called.
+// such values, without a copy: they are good until the callback returns, and are not to be changed. What is emitted or set in a table is
+// encoded meanwhile; but a string that a table is given stays with its row, and what it was borrowed from with it: give it a
+// strings.Clone. Everywhere else, as in tables, Decode is called.
 type Borrower[T any] interface {
 	Codec[T]
 	// Borrow reads a value from data, which stays as it is as long as the value is good.

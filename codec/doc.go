@@ -1,6 +1,6 @@
 // Package codec turns the values of streams and tables into bytes and back.
 //
-// String, Bytes, Int64 and Float64 are ready to use; JSON makes a codec for any type that encoding/json can handle.
+// String, Bytes, RawBytes, Int64 and Float64 are ready to use; JSON makes a codec for any type that encoding/json can handle.
 // Anything else is a type of your own with the two methods of Codec:
 //
 //	type celsius struct{}

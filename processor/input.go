@@ -89,7 +89,7 @@ func (in *input) done() {
 	in.at++
 	if !in.more() {
 		in.position = in.chunk.Next
-		kafka.Recycle(in.chunk.Records)
+		in.cursor.Recycle(in.chunk.Records)
 		in.chunk.Records = nil
 		clear(in.coming[:]) // they would keep all of it
 	}

@@ -15,7 +15,7 @@ import (
 )
 
 // rowBytes is what a row of the counts adds to a layer that lies below the open one.
-const rowBytes = 88 + 1 + 8
+const rowBytes = 104 + 1 + 8
 
 // placeBytes is its place in a layer's index, once some row has been looked for.
 const placeBytes = 40

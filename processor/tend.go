@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/tarnstream/tarn/internal/kafka"
 	"github.com/tarnstream/tarn/observe"
 	"github.com/tarnstream/tarn/state"
 )
@@ -107,7 +108,10 @@ func (f *flusher) compare(ctx context.Context, c *cell, leader int32) error {
 	if err == nil {
 		err = x.inspect().anchor(&b)
 	}
-	return c.compared(&x, leader, err)
+	if c.compared(&x, leader, err) {
+		return c.reset(nil, "another history has what was written")
+	}
+	return nil
 }
 
 // sweep removes a table's rows below a log start, on disk and from what the task has read.
@@ -164,20 +168,18 @@ func (c *cell) vouched(leader int32) (x stretch, due bool) {
 	x = c.stretch(nil)
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	return x, leader > c.leader && x.applied >= 0 && c.last.record == x.record
+	return x, leader > c.leader && x.applied >= 0 && (x.record != kafka.NoRecord || x.epoch >= 0)
 }
 
-// compared notes what was seen of it. It is errOtherLog's word that the log is another one, if nothing was written meanwhile.
-func (c *cell) compared(x *stretch, leader int32, err error) error {
+// compared notes what was seen of it, in an epoch that will tell no more, and tells whether the log is another one. That counts if
+// nothing was written meanwhile.
+func (c *cell) compared(x *stretch, leader int32, err error) (other bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch {
-	case err == nil:
+	if err == nil || errors.Is(err, errUnsure) {
 		c.leader = leader
-	case errors.Is(err, errOtherLog) && c.check.LastApplied == x.applied && c.last.record == x.record:
-		return errOtherLog
 	}
-	return nil
+	return errors.Is(err, errOtherLog) && c.check.LastApplied == x.applied && c.last.record == x.record
 }
 
 // sweep removes the rows below a log start from the store, behind those that are not there yet. While the log begins above

@@ -36,6 +36,7 @@ type fetcher struct {
 	asked  uint64
 	hurry  time.Time
 	flying int64 // what the answers under way may take in memory
+	spare  spareRecords
 
 	urgent    bool // a flow is stale
 	metaNext  time.Time
@@ -88,7 +89,7 @@ type fetchAnswer struct {
 }
 
 // unfold turns the answer into records: work that needs nothing of the fetcher. The broker's answer is given up by it.
-func (a *fetchAnswer) unfold(p fetchPlan) {
+func (a *fetchAnswer) unfold(p fetchPlan, spare *spareRecords) {
 	if a.err != nil || a.res == nil || a.chunks != nil {
 		return
 	}
@@ -97,7 +98,7 @@ func (a *fetchAnswer) unfold(p fetchPlan) {
 		k := &p.asks[i]
 		block := a.res.GetBlock(k.flow.topic, k.flow.partition)
 		if block != nil && block.Err == sarama.ErrNoError {
-			a.chunks[i] = newChunk(block, k.position)
+			a.chunks[i] = newChunk(block, k.position, spare)
 			block.RecordsSet = nil // in no more than one form at a time
 		}
 	}

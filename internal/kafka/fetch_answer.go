@@ -11,7 +11,7 @@ import (
 // answer applies what came of a plan's fetch.
 func (x *fetcher) answer(p fetchPlan, a fetchAnswer, now time.Time) {
 	x.flying -= p.flying()
-	a.unfold(p)
+	a.unfold(p, &x.spare)
 	others := slices.ContainsFunc(a.chunks, func(c chunk) bool { return c.next > c.position })
 	for i := range p.asks {
 		k := &p.asks[i]

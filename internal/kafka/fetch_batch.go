@@ -27,7 +27,7 @@ type chunk struct {
 
 // newChunk takes the records out of a block of an answer that was asked for at position. next is above position only by
 // what was received. Nothing of the block is kept: with one partition's part of an answer all of it would stay in memory.
-func newChunk(b *sarama.FetchResponseBlock, position int64) chunk {
+func newChunk(b *sarama.FetchResponseBlock, position int64, spare *spareRecords) chunk {
 	c := chunk{position: position, next: position, ends: logEnds{b.LogStartOffset, b.LastStableOffset, b.HighWaterMarkOffset}}
 	for i, set := range b.RecordsSet {
 		batch := set.RecordBatch
@@ -51,9 +51,9 @@ func newChunk(b *sarama.FetchResponseBlock, position int64) chunk {
 		c.short = b.Partial
 	}
 	c.short = c.short && c.next == position
-	c.records = unpack(b.RecordsSet, b.AbortedTransactions, position)
+	c.records = unpack(b.RecordsSet, b.AbortedTransactions, position, spare)
 	c.records.Next, c.records.LogStart, c.records.Stable, c.records.End = c.next, c.ends.start, c.ends.stable, c.ends.end
-	c.bytes = own(c.records.Records)
+	c.bytes = own(c.records.Records) + recordBytes*int64(cap(c.records.Records)-len(c.records.Records))
 	return c
 }
 
@@ -106,9 +106,9 @@ func hiddenNext(b *sarama.FetchResponseBlock) (int64, bool) {
 }
 
 // unpack gives the committed data of batches at or above position. Nothing is copied.
-func unpack(sets []*sarama.Records, aborted []*sarama.AbortedTransaction, position int64) state.Records {
+func unpack(sets []*sarama.Records, aborted []*sarama.AbortedTransaction, position int64, spare *spareRecords) state.Records {
 	out := state.Records{Position: position, FirstEpoch: state.UnknownEpoch, LastEpoch: state.UnknownEpoch,
-		Records: blankRecords(count(sets))}
+		Records: spare.take(count(sets))}
 	filter := newAbortFilter(aborted)
 	var arena headerArena
 	for _, set := range sets {
@@ -126,21 +126,28 @@ func unpack(sets []*sarama.Records, aborted []*sarama.AbortedTransaction, positi
 	return out
 }
 
-// spare are lists of records that are used no more.
-var spare sync.Pool
+// spareRecords are lists of records that are used no more. What is nearly as long as one of them takes its place.
+type spareRecords struct{ pool sync.Pool }
 
-// blankRecords gives a list with room for n.
-func blankRecords(n int) []state.Record {
-	if used, ok := spare.Get().(*[]state.Record); ok && cap(*used) >= n {
+// take gives an empty list with room for n, and not for many more.
+func (p *spareRecords) take(n int) []state.Record {
+	if n == 0 {
+		return []state.Record{}
+	}
+	used, ok := p.pool.Get().(*[]state.Record)
+	switch {
+	case ok && cap(*used) >= n && cap(*used) <= 2*n:
 		return (*used)[:0]
+	case ok && cap(*used) > n:
+		p.pool.Put(used)
 	}
 	return make([]state.Record, 0, n)
 }
 
-// Recycle takes back the list of records that Poll or Fetch gave. Their keys, values and headers stay as they are.
-func Recycle(records []state.Record) {
-	clear(records)
-	spare.Put(&records)
+// put takes a list back.
+func (p *spareRecords) put(used []state.Record) {
+	clear(used)
+	p.pool.Put(&used)
 }
 
 func count(sets []*sarama.Records) (n int) {

@@ -8,6 +8,8 @@ import (
 
 	"github.com/IBM/sarama"
 	"github.com/stretchr/testify/require"
+
+	"github.com/tarnstream/tarn/state"
 )
 
 // fill is what a broker answers to a plan when there is more than enough of every partition: batches of records with values
@@ -102,7 +104,7 @@ func TestChunkOwnsItsBytes(t *testing.T) {
 	batch := &sarama.RecordBatch{Records: []*sarama.Record{
 		{Key: answer[:3:3], Value: answer[3:8:8], Headers: []*sarama.RecordHeader{{Key: answer[8:], Value: nil}}},
 		{Value: []byte{}, OffsetDelta: 1}}, LastOffsetDelta: 1}
-	c := newChunk(&sarama.FetchResponseBlock{RecordsSet: []*sarama.Records{{RecordBatch: batch}}}, 0)
+	c := newChunk(&sarama.FetchResponseBlock{RecordsSet: []*sarama.Records{{RecordBatch: batch}}}, 0, new(spareRecords))
 	copy(answer, bytes.Repeat([]byte("x"), len(answer)))
 	r := c.records.Records
 	require.Equal(t, "key", string(r[0].Key))
@@ -112,4 +114,23 @@ func TestChunkOwnsItsBytes(t *testing.T) {
 	require.Nil(t, r[1].Key)
 	require.NotNil(t, r[1].Value, "and empty empty")
 	require.Equal(t, 2*recordBytes+headerBytes+int64(len("keyvaluename")), c.bytes)
+}
+
+// A list that was used before takes the place of one that is nearly as long, and all of it is counted.
+func TestSpareRecords(t *testing.T) {
+	var p spareRecords
+	require.Empty(t, p.take(0))
+	p.put(make([]state.Record, 5, 1000))
+	for range 100 {
+		require.LessOrEqual(t, cap(p.take(10)), 20)
+	}
+	batch := &sarama.RecordBatch{Version: 2, LastOffsetDelta: 99}
+	for i := range int64(100) {
+		batch.Records = append(batch.Records, &sarama.Record{OffsetDelta: i})
+	}
+	c := newChunk(&sarama.FetchResponseBlock{RecordsSet: []*sarama.Records{{RecordBatch: batch}}}, 50, &p)
+	require.Len(t, c.records.Records, 50)
+	require.EqualValues(t, int64(cap(c.records.Records))*recordBytes, c.bytes)
+	p.put(c.records.Records)
+	require.Zero(t, c.records.Records[0], "it keeps nothing")
 }

@@ -481,10 +481,10 @@ func TestR11_AbortFilter(t *testing.T) {
 		}
 		return out
 	}
-	got := unpack(sets, aborted, 0)
+	got := unpack(sets, aborted, 0, new(spareRecords))
 	require.Equal(t, []int64{1, 4, 5, 9, 11}, offsets(got))
 	require.Equal(t, int64(13), got.Present)
-	got = unpack(sets, aborted, 5)
+	got = unpack(sets, aborted, 5, new(spareRecords))
 	require.Equal(t, []int64{5, 9, 11}, offsets(got))
 	require.Equal(t, int64(8), got.Present)
 }
@@ -494,7 +494,7 @@ func TestUnpackTimes(t *testing.T) {
 	batch := &sarama.RecordBatch{FirstTimestamp: at, MaxTimestamp: at.Add(time.Hour), LastOffsetDelta: 1,
 		Records: []*sarama.Record{{}, {OffsetDelta: 1, TimestampDelta: 5 * time.Millisecond}}}
 	times := func() [2]int64 {
-		r := unpack([]*sarama.Records{{RecordBatch: batch}}, nil, 0).Records
+		r := unpack([]*sarama.Records{{RecordBatch: batch}}, nil, 0, new(spareRecords)).Records
 		return [2]int64{r[0].Timestamp, r[1].Timestamp}
 	}
 	require.Equal(t, [2]int64{1000, 1005}, times())

@@ -26,7 +26,7 @@ const (
 
 // ProducerConfig says how a Producer sends. The zero value is good.
 type ProducerConfig struct {
-	// MaxBatchBytes bounds a record batch before compression. Default DefaultBatchBytes; a topic's own
+	// MaxBatchBytes bounds a record batch. Default DefaultBatchBytes; a topic's own
 	// max.message.bytes, where Prepare has read it, bounds it too.
 	MaxBatchBytes int
 	// Bytes bounds what it takes to make and send requests, an equal part for each broker; beside what Produce is given, which

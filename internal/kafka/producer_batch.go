@@ -93,8 +93,9 @@ type piece struct {
 	n      int
 	size   int // of the batch
 	memory int // it takes to send it
-	late   int64
-	wrong  bool // late is a timestamp that no batch can have
+	// untimely is a timestamp that no batch can have, if refused.
+	untimely int64
+	refused  bool
 }
 
 // cut tells how many of the rows fit into a batch of limit bytes that takes no more memory than room to send, at least one.
@@ -113,7 +114,7 @@ func (s *series) cut(limit, room int) piece {
 		}
 		p.n, p.size, p.memory = i+1, size, memory
 		if r.Timestamp < 0 || r.Timestamp > maxTimestamp {
-			p.late, p.wrong = r.Timestamp, true
+			p.untimely, p.refused = r.Timestamp, true
 		}
 	}
 	return p
@@ -161,7 +162,7 @@ func (p *arenas) take() *arena {
 	return a
 }
 
-// put keeps an arena without what it holds, where there is room for it.
+// put keeps an arena without what it holds, where there is room for it. Sarama has the batch until its answer comes.
 func (p *arenas) put(a *arena) {
 	a.clear()
 	p.mu.Lock()
@@ -169,6 +170,8 @@ func (p *arenas) put(a *arena) {
 	if p.kept+a.bytes() <= p.most {
 		p.free = append(p.free, a)
 		p.kept += a.bytes()
+	} else {
+		*a = arena{}
 	}
 }
 
@@ -181,6 +184,7 @@ type arena struct {
 	batch  sarama.RecordBatch
 	raw    []byte
 	places []*sarama.Record // nil ones: sarama counts them
+	plain  bool             // sarama encodes
 }
 
 func (a *arena) bytes() int { return cap(a.raw) + cap(a.places)*placeBytes }
@@ -190,7 +194,8 @@ func (a *arena) fill(s series, size int, st stamp) *sarama.RecordBatch {
 	first := s.row(0)
 	a.batch = sarama.RecordBatch{Version: 2, LastOffsetDelta: int32(s.n - 1), FirstTimestamp: time.UnixMilli(first.Timestamp),
 		ProducerID: st.id, ProducerEpoch: st.epoch, FirstSequence: st.seq}
-	if encodedAt == 0 {
+	plain := a.plain || encodedAt == 0
+	if plain {
 		a.batch.Records = make([]*sarama.Record, s.n)
 	} else {
 		if s.n > len(a.places) {
@@ -202,14 +207,14 @@ func (a *arena) fill(s series, size int, st stamp) *sarama.RecordBatch {
 	for i := range s.n {
 		r := s.row(i)
 		newest = max(newest, r.Timestamp)
-		if delta := r.Timestamp - first.Timestamp; encodedAt == 0 {
+		if delta := r.Timestamp - first.Timestamp; plain {
 			a.batch.Records[i] = saramaRecord(&r, delta, int64(i))
 		} else {
 			a.raw = appendRecord(a.raw, &r, delta, int64(i))
 		}
 	}
 	a.batch.MaxTimestamp = time.UnixMilli(newest)
-	if encodedAt > 0 {
+	if !plain {
 		*(*[]byte)(unsafe.Add(unsafe.Pointer(&a.batch), encodedAt)) = a.raw
 	}
 	return &a.batch

@@ -47,9 +47,8 @@ func BenchmarkProduceEncode(b *testing.B) {
 
 // TestArena: what is encoded is what sarama makes of the same records, in a batch of any size, and one arena serves for all.
 func TestArena(t *testing.T) {
-	a, plain := &arena{}, encodedAt
-	require.NotZero(t, plain, "this version of sarama has another place for what is encoded")
-	t.Cleanup(func() { encodedAt = plain })
+	a := &arena{}
+	require.NotZero(t, encodedAt, "this version of sarama has another place for what is encoded")
 	rnd := rand.New(rand.NewPCG(1, 2))
 	for _, n := range []int{3, 1, 700, 2} {
 		records := make([]OutRecord, n)
@@ -59,13 +58,11 @@ func TestArena(t *testing.T) {
 		all := series{recordRows(records), 0, n}
 		p := all.cut(math.MaxInt, math.MaxInt)
 		st := stamp{id: 5, epoch: 6, seq: 7}
-		encodedAt = plain
 		wire := requestBytes(t, a.fill(all, p.size, st))
 		require.Len(t, a.raw, p.size-batchOverhead)
 		a.clear()
 		require.Equal(t, sarama.RecordBatch{}, a.batch)
-		encodedAt = 0
-		require.Equal(t, requestBytes(t, new(arena).fill(all, p.size, st)), wire)
+		require.Equal(t, requestBytes(t, (&arena{plain: true}).fill(all, p.size, st)), wire)
 	}
 }
 
@@ -94,6 +91,39 @@ func TestProduceOffsetUnknown(t *testing.T) {
 	require.Equal(t, state.UnknownOffset, batches[0].Records[0].Offset)
 	next, _ := p.seqs.take(laneKey{"t", 0}, 1)
 	require.Equal(t, stamp{id: 7, seq: 1}, next, "its number is used")
+}
+
+// Batches need not be acknowledged in the order of the log: what is told as the last record is the log's last.
+func TestProduce_LastIsTheLastOfTheLog(t *testing.T) {
+	p := modelProducerFor(t, 1) // a record a batch
+	p.seqs.id = 7
+	k, now := laneKey{"t", 0}, time.Unix(0, 0)
+	p.seqs.acked(k, func() stamp { st, _ := p.seqs.take(k, 1); return st }(), now) // the broker knows the producer
+	batches := []OutBatch{{Topic: "t", Records: make([]OutRecord, 2)}}
+	r := newRun(p, batches)
+	r.leader = func(laneKey) (int32, bool) { return 0, true }
+	answer := func(c command, err sarama.KError, offset int64) {
+		r.apply(event{command: c, sent: true, answer: &sarama.ProduceResponse{
+			Blocks: map[string]map[int32]*sarama.ProduceResponseBlock{"t": {0: {Err: err, Offset: offset}}}}}, now)
+	}
+	sends := r.next(now)
+	require.Len(t, sends, 2)
+	answer(sends[0], sarama.ErrRequestTimedOut, -1)
+	answer(sends[1], sarama.ErrNoError, 11)
+	for now = now.Add(time.Minute); !r.finished(); now = now.Add(time.Minute) {
+		for _, c := range r.next(now) {
+			switch c.kind {
+			case cmdSend:
+				answer(c, sarama.ErrNoError, 10)
+			default:
+				r.apply(event{command: c, topics: map[string]Topic{"t": {Partitions: make([]Partition, 1)}}}, now)
+			}
+		}
+	}
+	last, err := r.outcome(k)
+	require.NoError(t, err)
+	require.Equal(t, []int64{10, 11}, []int64{batches[0].Records[0].Offset, batches[0].Records[1].Offset})
+	require.Equal(t, RecordID{Producer: 7, Sequence: 2}, last)
 }
 
 // A request takes no more memory than its part of the producer's bytes, however small the records; one that is larger alone

@@ -24,6 +24,7 @@ type batch struct {
 	stamp   stamp
 	stamped bool
 	state   batchState
+	placed  bool // acknowledged, and where it is is known
 	// uncertain: an attempt may have come into the log. The batch is then sent again as it is or not at all.
 	uncertain bool
 	// verdict and cause are what the last attempt came to, where it did not come to an acknowledgement.
@@ -107,9 +108,9 @@ func (l *lane) cut(room int) bool {
 	}
 	p := l.rest[0].cut(l.limit, room)
 	b := &batch{lane: l, records: l.rest[0].take(p.n), size: p.size, memory: p.memory}
-	if p.wrong {
+	if p.refused {
 		b.invalid = &Error{Code: int16(sarama.ErrInvalidTimestamp), Request: "Produce", Topic: l.key.topic, Partition: l.key.partition,
-			Detail: fmt.Sprintf("timestamp %d ms is not in the years 1970 to 2262", p.late)}
+			Detail: fmt.Sprintf("timestamp %d ms is not in the years 1970 to 2262", p.untimely)}
 	}
 	if l.rest[0].n == 0 {
 		l.rest = l.rest[1:]
@@ -132,7 +133,7 @@ func (r *run) stamp(b, first *batch) bool {
 func (r *run) acked(b *batch, base int64, now time.Time) {
 	l := b.lane
 	b.records.rows.Placed(b.records.first, b.records.n, base)
-	b.state, b.uncertain, l.wrote = acknowledged, false, b.stamp.record(b.records.n-1)
+	b.state, b.uncertain, b.placed = acknowledged, false, true
 	r.seqs.acked(l.key, b.stamp, now)
 	for _, before := range l.window {
 		if before == b {
@@ -151,6 +152,9 @@ var errOvertaken = errors.New("the broker has taken later records before these")
 // pass moves on behind acknowledged batches.
 func (l *lane) pass() {
 	for len(l.window) > 0 && l.window[0].state == acknowledged {
+		if b := l.window[0]; b.placed { // in the order of the log, in which they need not be acknowledged
+			l.wrote = b.stamp.record(b.records.n - 1)
+		}
 		l.window[0] = nil
 		l.window = l.window[1:]
 		l.alone, l.cause, l.backoff = false, nil, 0

@@ -192,7 +192,7 @@ func (r *Reader) fetch(ctx context.Context, node int32, plan fetchPlan) (a fetch
 		a.res, err = b.Fetch(req)
 		return err
 	})
-	a.unfold(plan)
+	a.unfold(plan, &r.fetcher.spare)
 	return a
 }
 

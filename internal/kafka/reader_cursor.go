@@ -170,6 +170,9 @@ func (c *Cursor) epochFrom(ctx context.Context, leader int32, offset int64, is f
 	return state.UnknownEpoch, fmt.Errorf("kafka: no batch at offset %d of %s/%d", offset, c.flow.topic, c.flow.partition)
 }
 
+// Recycle takes back the list of records that Poll gave. Their keys, values and headers stay as they are.
+func (c *Cursor) Recycle(records []state.Record) { c.reader.fetcher.spare.put(records) }
+
 // Counted is the cursor as a log that refuses to go on when its topic has another number of partitions, with a
 // *PartitionCountError: looked at with each Bounds, before anything of a topic that was made again is read.
 func (c *Cursor) Counted(partitions int32) state.Log { return &counted{c, partitions} }

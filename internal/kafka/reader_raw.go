@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/IBM/sarama"
 
@@ -71,13 +72,15 @@ func (c *Cursor) BatchAt(ctx context.Context, offset int64) (b LogBatch, err err
 			return err
 		}
 		batches, _, err := logBatches(block, offset)
-		if err == nil && len(batches) == 0 {
-			err = errNothingThere
+		if err != nil {
+			return err
 		}
-		if err == nil {
-			b = batches[0]
+		i := slices.IndexFunc(batches, func(b LogBatch) bool { return b.Last >= offset })
+		if i < 0 {
+			return errNothingThere
 		}
-		return err
+		b = batches[i]
+		return nil
 	})
 	return b, err
 }

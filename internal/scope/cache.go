@@ -9,6 +9,7 @@ import "hash/maphash"
 // slot, nearly always the right one, and then the row, whose key lies beside its data.
 type cache[T any] struct {
 	slots []slot[T] // a power of two of them; a row is in the first free one from its hash on
+	seed  maphash.Seed
 	n     int
 	hand  int // where evict goes on
 }
@@ -22,13 +23,13 @@ type slot[T any] struct {
 // leastSlots is what a cache begins with.
 const leastSlots = 16
 
-var seed = maphash.MakeSeed()
+func newCache[T any]() cache[T] { return cache[T]{seed: maphash.MakeSeed()} }
 
 func (c *cache[T]) find(key []byte) *row[T] {
 	if c.n == 0 {
 		return nil
 	}
-	hash, mask := maphash.Bytes(seed, key), len(c.slots)-1
+	hash, mask := maphash.Bytes(c.seed, key), len(c.slots)-1
 	for i := int(hash) & mask; ; i = (i + 1) & mask {
 		s := &c.slots[i]
 		if s.row == nil || s.hash == hash && s.row.key == string(key) {
@@ -49,7 +50,7 @@ func (c *cache[T]) warm(keys [][]byte) (sum byte) {
 	var at [Ahead]int
 	mask := len(c.slots) - 1
 	for i, key := range keys {
-		at[i] = int(maphash.Bytes(seed, key)) & mask
+		at[i] = int(maphash.Bytes(c.seed, key)) & mask
 	}
 	var rows [Ahead]*row[T]
 	for i := range keys {
@@ -74,7 +75,7 @@ func (c *cache[T]) add(r *row[T]) {
 			}
 		}
 	}
-	c.put(slot[T]{maphash.String(seed, r.key), r})
+	c.put(slot[T]{maphash.String(c.seed, r.key), r})
 	c.n++
 }
 

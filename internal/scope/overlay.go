@@ -37,10 +37,10 @@ type Overlay[T any] struct {
 	kept       int    // what rows take
 	pinned     int    // of kept: dirty ones, which stay
 	cacheLimit func() int
-	mostCached int // what it said last, 0 to ask again
-	loads      int // since Expect was called last
-	warmed     byte
-	walks      int // open ones: they hold the bytes of dirty and touched rows
+	mostCached int  // what it said last, 0 to ask again
+	loads      int  // since Expect was called last
+	warmed     byte // what warm has read: it has to be used for something
+	walks      int  // open ones: they hold the bytes of dirty and touched rows
 }
 
 // row has what every look at it needs at its beginning.
@@ -88,7 +88,7 @@ func unbounded() int { return math.MaxInt }
 
 // NewOverlay makes the overlay of a table.
 func NewOverlay[T any](name string, table int, coder Coder[T], below Backing) *Overlay[T] {
-	return &Overlay[T]{name: name, table: table, coder: coder, below: below, cacheLimit: unbounded,
+	return &Overlay[T]{name: name, table: table, coder: coder, below: below, rows: newCache[T](), cacheLimit: unbounded,
 		decoded: pointerFree(reflect.TypeFor[T]())}
 }
 
@@ -221,7 +221,7 @@ func (o *Overlay[T]) load(key []byte) (*row[T], error) {
 	return r, nil
 }
 
-// Expect implements Layer. Where callbacks ask for other keys, or for none, it would be in vain: then it is left out.
+// Expect implements Layer. Where callbacks ask for fewer rows than there are records it would mostly be in vain, and is left out.
 func (o *Overlay[T]) Expect(keys [][]byte) {
 	if o.loads >= len(keys)/2 {
 		o.warmed += o.rows.warm(keys)
@@ -229,11 +229,18 @@ func (o *Overlay[T]) Expect(keys [][]byte) {
 	o.loads = 0
 }
 
-// leastData is how much room a row's data has beside its key.
-const leastData = 16
+// Data of at most mostBeside bytes lies beside its row's key, with leastData of room. A key keeps all of its piece in memory, in
+// whatever layer it is, and the data is another by then.
+const (
+	leastData  = 16
+	mostBeside = 32
+)
 
-// beside copies a key and data into one piece of memory.
+// beside copies a key and data, into one piece of memory where that is small.
 func beside(key, data []byte) (string, []byte) {
+	if len(data) > mostBeside {
+		return string(key), slices.Clone(data)
+	}
 	b := make([]byte, 0, len(key)+max(len(data), leastData))
 	b = append(append(b, key...), data...)
 	return bytesAsString(b[:len(key):len(key)]), b[len(key):]

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -304,4 +305,28 @@ func TestSeal_EachChangeHasItsBytes(t *testing.T) {
 		require.NotNil(t, c.Value)
 		require.Equal(t, values[i], string(c.Value))
 	}
+}
+
+// A key keeps no large value alive that was read with it.
+func TestOverlay_KeysOfLargeRows(t *testing.T) {
+	large := below{}
+	for i := range 200 {
+		large[fmt.Sprint(i)] = strings.Repeat("v", 100_000)
+	}
+	f := newFrame(t, large, nil)
+	heap := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := heap()
+	for i := range 200 {
+		require.NoError(t, f.Run(scope.Record{}, func(*scope.Frame) error { return text(t, f).Set(fmt.Append(nil, i), "short", 0) }))
+	}
+	require.Less(t, heap(), before+1<<20)
+	tables, _ := f.Seal()
+	require.Len(t, tables[0], 200)
+	require.Less(t, heap(), before+1<<20)
+	runtime.KeepAlive(f)
 }
