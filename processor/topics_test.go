@@ -116,6 +116,37 @@ func TestStart_WhileATopicIsMadeAgain(t *testing.T) {
 	})
 }
 
+// Also when its producer begins, which asks for the topics' limits.
+func TestStart_WhileATopicIsMadeAgainForTheProducer(t *testing.T) {
+	for name, options := range map[string][]processor.Option{"exactly once": nil, "at least once": {processor.AtLeastOnce()}} {
+		t.Run(name, func(t *testing.T) {
+			streamtest.Run(t, func(k *streamtest.Kit) {
+				k.Topic("clicks", 2)
+				g := clicker(k.T)
+				a := k.StartAs("a", g, options...)
+				click(k, g, users(5)...)
+				require.NoError(k.T, a.Stop())
+				looks := make(chan *devbroker.Held, 1)
+				looks <- k.Broker.Hold(devbroker.DescribeConfigs, "")
+				a = k.Launch("a", g, options...)
+				for range 2 { // of the start
+					look := <-looks
+					<-look.Arrived()
+					looks <- k.Broker.Hold(devbroker.DescribeConfigs, "")
+					look.Release()
+				}
+				k.Send("clicks", "user-0", "x") // at-least-once makes its producer for it
+				look := <-looks
+				<-look.Arrived()
+				k.FailNext(devbroker.DescribeConfigs, devbroker.UnknownTopic, 2)
+				look.Release()
+				click(k, g, users(5)...)
+				require.Len(k.T, requireFold(k, a, users(5)...), 5)
+			})
+		})
+	}
+}
+
 func TestR42_OneProcessorForAStateDirectory(t *testing.T) {
 	streamtest.Run(t, func(k *streamtest.Kit) {
 		k.Topic("clicks", 1)

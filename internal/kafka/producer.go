@@ -160,11 +160,20 @@ func (p *Producer) Close() {
 	p.client.release(p)
 }
 
-// Prepare reads the topics' max.message.bytes, which bounds batches and MaxRecordBytes from then on.
+// Prepare reads the topics' max.message.bytes, which bounds batches and MaxRecordBytes from then on. One that is missing, since it
+// is being made again, is waited for as Produce does.
 func (p *Producer) Prepare(ctx context.Context, topics ...string) error {
-	configs, err := p.client.TopicConfigs(ctx, topics...)
-	if err != nil {
-		return err
+	var configs map[string]map[string]string
+	wait := newBackoff()
+	for began := time.Now(); ; {
+		var err error
+		configs, err = p.client.TopicConfigs(ctx, topics...)
+		if err == nil {
+			break
+		}
+		if !missing(err) || time.Since(began) >= p.conf.Missing || wait.sleep(ctx) != nil {
+			return err
+		}
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

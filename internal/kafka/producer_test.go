@@ -474,7 +474,7 @@ func TestProduceTooLarge(t *testing.T) {
 func TestPrepare(t *testing.T) {
 	b := newBench(t)
 	require.NoError(t, b.broker.CreateTopic("small", 1, map[string]string{"max.message.bytes": "500"}))
-	p := b.producer(kafka.ProducerConfig{})
+	p := b.producer(kafka.ProducerConfig{Missing: time.Millisecond})
 	require.Equal(t, 1048588, p.MaxRecordBytes("small"))
 	require.NoError(t, p.Prepare(t.Context(), "small", "t"))
 	require.Equal(t, 500, p.MaxRecordBytes("small"))
