@@ -90,6 +90,11 @@ func (e *environment) transactionalID() string {
 	return e.group.Name + "-" + e.dir.InstanceID()
 }
 
+// needsTransactions is what is said where there are none, or none may be made.
+func needsTransactions(group string, cause error) error {
+	return fmt.Errorf("processor: group %s: exactly-once needs transactions (processor.AtLeastOnce does without): %w", group, cause)
+}
+
 // begin gets the producer an epoch, for tasks that wait for it.
 func (c *committer) begin(ctx context.Context) error {
 	if !c.fence.closed() {
@@ -103,7 +108,7 @@ func (c *committer) begin(ctx context.Context) error {
 			return c.aborted(ctx, nil, err)
 		}
 		if failed, _ := errors.AsType[*kafka.TransactionError](err); failed != nil && failed.Final {
-			return fmt.Errorf("processor: group %s: exactly-once needs transactions (processor.AtLeastOnce does without): %w", c.env.group.Name, err)
+			return needsTransactions(c.env.group.Name, err)
 		}
 		return fmt.Errorf("processor: group %s: %w", c.env.group.Name, err)
 	}

@@ -113,7 +113,7 @@ func (p *Processor) prepare(ctx context.Context) (env *environment, err error) {
 	err = env.client.Connect(starting, g.Inputs[0].Name)
 	if err == nil && p.conf.exactlyOnce {
 		if err = env.client.RequireTransactions(starting); err != nil {
-			err = fmt.Errorf("processor: group %s: exactly-once needs transactions, AtLeastOnce does without: %w", g.Name, err)
+			err = needsTransactions(g.Name, err)
 		}
 	}
 	if err == nil && p.conf.awaitTopics {

@@ -97,48 +97,33 @@ func TestR71_MissingTableIsNotMadeAgainUnasked(t *testing.T) {
 	}
 }
 
-// A topic that is made again while a process starts is gone for one of its questions.
+// A topic that is made again while a process starts is gone for some of its questions: when the topics are noted, or when its producer
+// begins, which asks for their limits.
 func TestStart_WhileATopicIsMadeAgain(t *testing.T) {
-	streamtest.Run(t, func(k *streamtest.Kit) {
-		k.Topic("clicks", 2)
-		g := clicker(k.T)
-		require.NoError(k.T, k.Start(g).Stop())
-		look := k.Broker.Hold(devbroker.DescribeConfigs, "")
-		a := k.Launch("a", g)
-		<-look.Arrived()
-		note := k.Broker.Hold(devbroker.DescribeConfigs, "")
-		look.Release()
-		<-note.Arrived()
-		k.FailNext(devbroker.DescribeConfigs, devbroker.UnknownTopic, 1)
-		note.Release()
-		click(k, g, users(5)...)
-		require.Len(k.T, requireFold(k, a, users(5)...), 5)
-	})
-}
-
-// Also when its producer begins, which asks for the topics' limits.
-func TestStart_WhileATopicIsMadeAgainForTheProducer(t *testing.T) {
-	for name, options := range map[string][]processor.Option{"exactly once": nil, "at least once": {processor.AtLeastOnce()}} {
+	for name, c := range map[string]struct {
+		before, gone int // questions that are answered, and those that are not
+		options      []processor.Option
+	}{
+		"noted":                       {1, 1, nil},
+		"its producer, exactly once":  {2, 2, nil},
+		"its producer, at least once": {2, 2, []processor.Option{processor.AtLeastOnce()}},
+	} {
 		t.Run(name, func(t *testing.T) {
 			streamtest.Run(t, func(k *streamtest.Kit) {
 				k.Topic("clicks", 2)
 				g := clicker(k.T)
-				a := k.StartAs("a", g, options...)
-				click(k, g, users(5)...)
-				require.NoError(k.T, a.Stop())
-				looks := make(chan *devbroker.Held, 1)
-				looks <- k.Broker.Hold(devbroker.DescribeConfigs, "")
-				a = k.Launch("a", g, options...)
-				for range 2 { // of the start
-					look := <-looks
+				require.NoError(k.T, k.StartAs("a", g, c.options...).Stop())
+				look := k.Broker.Hold(devbroker.DescribeConfigs, "")
+				a := k.Launch("a", g, c.options...)
+				for range c.before {
 					<-look.Arrived()
-					looks <- k.Broker.Hold(devbroker.DescribeConfigs, "")
+					next := k.Broker.Hold(devbroker.DescribeConfigs, "")
 					look.Release()
+					look = next
 				}
 				k.Send("clicks", "user-0", "x") // at-least-once makes its producer for it
-				look := <-looks
 				<-look.Arrived()
-				k.FailNext(devbroker.DescribeConfigs, devbroker.UnknownTopic, 2)
+				k.FailNext(devbroker.DescribeConfigs, devbroker.UnknownTopic, c.gone)
 				look.Release()
 				click(k, g, users(5)...)
 				require.Len(k.T, requireFold(k, a, users(5)...), 5)

@@ -53,7 +53,7 @@ func newChunk(b *sarama.FetchResponseBlock, position int64, spare *spareRecords)
 	c.short = c.short && c.next == position
 	c.records = unpack(b.RecordsSet, b.AbortedTransactions, position, spare)
 	c.records.Next, c.records.LogStart, c.records.Stable, c.records.End = c.next, c.ends.start, c.ends.stable, c.ends.end
-	c.bytes = own(c.records.Records) + recordBytes*int64(cap(c.records.Records)-len(c.records.Records))
+	c.bytes = own(c.records.Records)
 	return c
 }
 
@@ -65,8 +65,9 @@ const (
 	headerBytes = int64(unsafe.Sizeof(state.Header{}))
 )
 
-// own copies what the records refer to into one piece, and tells what they take in memory.
+// own copies what the records refer to into one piece, and tells what the list and they take in memory.
 func own(records []state.Record) (bytes int64) {
+	bytes = recordBytes * int64(cap(records))
 	size := 0
 	for i := range records {
 		r := &records[i]
@@ -74,7 +75,7 @@ func own(records []state.Record) (bytes int64) {
 		for _, h := range r.Headers {
 			size += len(h.Key) + len(h.Value)
 		}
-		bytes += recordBytes + headerBytes*int64(len(r.Headers))
+		bytes += headerBytes * int64(len(r.Headers))
 	}
 	piece := make([]byte, 0, size)
 	moved := func(b []byte) []byte {
