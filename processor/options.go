@@ -38,7 +38,8 @@ func StateDir(dir string, options ...policy.StateOption) Option {
 // Version is raised where it is too low, and other fields that were changed are named in a warning.
 func Kafka(conf *kafka.SaramaConfig) Option { return func(c *config) { c.kafka.Sarama = conf } }
 
-// Dial replaces the dialer, for a tunnel or for tests.
+// Dial replaces the dialer, for a tunnel or for tests. Whatever error it gives, it is asked again, as for a broker that is
+// away.
 func Dial(dial func(ctx context.Context, network, addr string) (net.Conn, error)) Option {
 	return func(c *config) { c.kafka.Dial = dial }
 }

@@ -15,6 +15,7 @@ import (
 // counter is a running processor that counts the records of "input" by key, in "count".
 type counter struct {
 	*program
+	dir   string
 	get   func() (map[string]int64, error)
 	stats func() observe.Stats
 }
@@ -29,7 +30,7 @@ func startCounting(s *site, dir string, each func(key string), options ...proces
 	s.Helper()
 	group, table, err := s.counting(each)
 	require.NoError(s, err)
-	c := &counter{program: &program{site: s, seen: &seen{}, kind: "counter", done: make(chan error, 1)}}
+	c := &counter{program: &program{site: s, seen: &seen{}, kind: "counter", done: make(chan error, 1)}, dir: dir}
 	p, err := processor.New(group, s.options(dir, c.seen, options)...)
 	require.NoError(s, err)
 	c.ready, c.verify, c.stats = p.Ready(), p.Verify, p.Stats

@@ -39,10 +39,10 @@ func slowly(t *testing.T, topic map[string]string, disturb func(s *site), check 
 			s.put("table", "dead", "1")
 			s.bulk("table", 120)
 			p := start(s, t.TempDir(), l.option(), processor.MemoryBytes(32<<20), processor.SessionTimeout(session), processor.StopTimeout(session))
-			t.Cleanup(l.release) // a program that waits on its line does not end
-			s.awaitSign("a connection has brought enough", l.waiting)
+			t.Cleanup(l.rest.release) // a program that waits on its line does not end
+			s.awaitSign("a connection has brought enough", l.rest.arrived)
 			disturb(s)
-			l.release()
+			l.rest.release()
 			check(p)
 		})
 	}
@@ -85,10 +85,7 @@ func without(rows map[string]string, keys ...string) map[string]string {
 // The restore stands still for longer than the session and the rebalance may last: the member keeps its partition.
 func TestR26_RestoreLongerThanTheSession(t *testing.T) {
 	slowly(t, nil, func(s *site) {
-		select {
-		case <-time.After(2 * session):
-		case <-s.Context().Done():
-		}
+		s.passes(2 * session)
 	}, func(p *program) {
 		require.Len(p, p.requireFold(), 11)
 		require.Zero(p, p.lost)

@@ -14,7 +14,7 @@ import (
 
 // A replica that was left behind becomes the leader: what the old one alone had is gone from the log, and from the table, be it open
 // or stopped meanwhile.
-func TestR05_UncleanElection(t *testing.T) {
+func TestR05_R70_UncleanElection(t *testing.T) {
 	cluster, err := realkafka.Start(t.Context(), realkafka.Options{Version: *version, Brokers: 3})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, cluster.Close()) })

@@ -26,7 +26,7 @@ type Config struct {
 	Brokers []string
 	// Sarama is optional.
 	Sarama *SaramaConfig
-	// Dial replaces the dialer, for a tunnel or a virtual network. Optional; it excludes Sarama.Net.Proxy.
+	// Dial replaces the dialer, for a tunnel or a virtual network; it is asked again after any error. Optional; it excludes Sarama.Net.Proxy.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	// ClientID is used where Sarama sets none.
 	ClientID string

@@ -219,13 +219,16 @@ type wire struct {
 }
 
 // connect dials, until ctx ends or close is called, for Net.DialTimeout at most: the user's own dialer may have no end of
-// its own.
+// its own. Whatever that one says may be over the next time, which is what a net.Error stands for.
 func (w *wire) connect(ctx context.Context, c *conn) error {
 	ctx, cancel := context.WithTimeout(ctx, c.client.conf.Net.DialTimeout)
 	defer cancel()
 	s, err := c.client.dial(ctx, "tcp", c.key.addr)
 	if err != nil {
-		return err
+		if known := net.Error(nil); errors.As(err, &known) {
+			return err
+		}
+		return &net.OpError{Op: "dial", Net: "tcp", Err: err}
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()

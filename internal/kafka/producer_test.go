@@ -3,6 +3,7 @@ package kafka_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -368,6 +369,29 @@ func TestProduceUnreachable(t *testing.T) {
 		require.ErrorAs(t, err, &unreachable)
 		require.Equal(t, []string{"one.invalid:9092", "two.invalid:9093"}, unreachable.Addrs)
 		require.NotErrorIs(t, err, kafka.ErrOutcomeUnknown)
+	})
+}
+
+// TestProduceThroughATunnelThatIsAway: whatever a dialer of the user's own says, the broker is asked again.
+func TestProduceThroughATunnelThatIsAway(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b := newBench(t, devbroker.Virtual()).broker
+		var back atomic.Bool
+		away := errors.New("the tunnel is away")
+		c, err := kafka.NewClient(kafka.Config{Brokers: b.Addrs(), Logger: slog.New(slog.DiscardHandler),
+			Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
+				if !back.Load() {
+					return nil, away
+				}
+				return b.Dialer().DialContext(ctx, network, addr)
+			}})
+		require.NoError(t, err)
+		defer c.Close()
+		p := c.NewProducer(kafka.ProducerConfig{Timeout: 10 * time.Second})
+		defer p.Close()
+		require.ErrorIs(t, p.Produce(t.Context(), []kafka.OutBatch{batchOf(0, 0, 1)}), away)
+		time.AfterFunc(5*time.Second, func() { back.Store(true) })
+		require.NoError(t, p.Produce(t.Context(), []kafka.OutBatch{batchOf(0, 0, 1)}))
 	})
 }
 
