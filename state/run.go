@@ -107,7 +107,21 @@ func (sh *shell) do(ctx context.Context, c command) (event, error) {
 			return nil, err
 		}
 	}
-	return evDone{}, sh.change(c)
+	if err := sh.change(c); err != nil {
+		return nil, err
+	}
+	sh.reuse(c)
+	return evDone{}, nil
+}
+
+// reuser is a Log that takes back what Fetch gave last.
+type reuser interface{ Reuse(last Records) }
+
+// reuse gives back what was applied. Who is told of changes may refer to it for longer.
+func (sh *shell) reuse(c command) {
+	if l, ok := sh.l.(reuser); ok && len(c.apply.Records) > 0 && (sh.told.hidden || !sh.told.telling()) {
+		l.Reuse(c.apply)
+	}
 }
 
 func (sh *shell) list(ctx context.Context) (event, error) {

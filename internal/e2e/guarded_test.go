@@ -24,11 +24,13 @@ const (
 )
 
 // startGuarded starts a Kafka that asks for TLS and SASL and checks rights, for a test and those below it.
-func startGuarded(t *testing.T) *realkafka.Cluster {
+func startGuarded(t *testing.T) *realkafka.Cluster { return startGuardedWith(t, nil) }
+
+func startGuardedWith(t *testing.T, config map[string]string) *realkafka.Cluster {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	cluster, err := realkafka.Start(ctx, realkafka.Options{Version: *version, Security: &realkafka.Security{Users: map[string]string{knownUser: knownPassword}}})
+	cluster, err := realkafka.Start(ctx, realkafka.Options{Version: *version, Config: config, Security: &realkafka.Security{Users: map[string]string{knownUser: knownPassword}}})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, cluster.Close()) })
 	return cluster
@@ -43,6 +45,11 @@ type guarded struct {
 
 func newGuarded(t *testing.T, cluster *realkafka.Cluster) *guarded {
 	t.Parallel()
+	return newGuardedAlone(t, cluster)
+}
+
+func newGuardedAlone(t *testing.T, cluster *realkafka.Cluster) *guarded {
+	t.Helper()
 	s := siteOn(t, cluster)
 	g := &guarded{site: s, user: s.topic("user"), password: "secret of it", dir: t.TempDir()}
 	told, err := s.admin.UpsertUserScramCredentials([]sarama.AlterUserScramCredentialsUpsert{{Name: g.user, Mechanism: sarama.SCRAM_MECHANISM_SHA_512,

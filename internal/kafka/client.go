@@ -145,6 +145,24 @@ func (c *Client) addr(node int32, u use) (string, error) {
 	return addr, nil
 }
 
+// onWire is onNode for requests that sarama has no part in.
+func (c *Client) onWire(ctx context.Context, node int32, u use, fn func(*wire) error) error {
+	addr, err := c.addr(node, u)
+	if err != nil {
+		return err
+	}
+	k, err := c.conn(connKey{addr, u})
+	if err != nil {
+		return err
+	}
+	return c.onAddr(ctx, k.key, func(b *sarama.Broker) error {
+		if err := k.renew(b); err != nil {
+			return err
+		}
+		return fn(k.wire.Load())
+	})
+}
+
 func (c *Client) onAddr(ctx context.Context, key connKey, fn func(*sarama.Broker) error) error {
 	k, err := c.conn(key)
 	if err != nil {

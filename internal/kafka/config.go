@@ -6,7 +6,6 @@ import (
 	"net"
 	"reflect"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -128,11 +127,4 @@ func (nilRegistry) GetOrRegister(_ string, metric any) any {
 		return metrics.NilHistogram{}
 	}
 	return metric
-}
-
-// quietMeter spares the meter that sarama makes in the process-wide registry for each topic it fetches, whatever registry
-// its config names: with it comes a goroutine that never ends.
-func quietMeter(topic string) {
-	name := "consumer-fetch-rate-for-topic-" + strings.ReplaceAll(topic, ".", "_")
-	metrics.DefaultRegistry.GetOrRegister(name, metrics.NilMeter{})
 }

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -49,6 +50,7 @@ type conn struct {
 	sem    chan struct{}
 	broker *sarama.Broker
 	wire   atomic.Pointer[wire] // set while a socket may be open
+	login  time.Time            // when sarama looked last whether it has to log in again
 }
 
 // do calls fn with the open broker. No other call uses it meanwhile. When ctx ends the socket is closed under the
@@ -134,7 +136,7 @@ func (c *conn) open(ctx context.Context) error {
 	conf := *c.client.conf
 	conf.Net.Proxy.Enable, conf.Net.Proxy.Dialer = true, w
 	if conf.Net.TLS.Enable {
-		conf.Net.TLS.Config = w.watchTLS(conf.Net.TLS.Config)
+		w.tls, conf.Net.TLS.Enable = w.watchTLS(conf.Net.TLS.Config, c.key.addr), false
 	}
 	if c.key.purpose == ForJoin { // a join waits for the other members; Membership bounds each request by its context
 		conf.Net.ReadTimeout = 24 * time.Hour
@@ -154,11 +156,11 @@ func (c *conn) open(ctx context.Context) error {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
-		return explain(err, &conf, w.speaksTLS.Load())
+		return explain(err, c.client.conf, w.speaksTLS.Load())
 	}
-	c.broker = b
+	c.broker, c.login = b, time.Now()
 	if err := c.client.checkVersions(c.key.addr, b); err != nil {
-		err = explain(err, &conf, w.speaksTLS.Load())
+		err = explain(err, c.client.conf, w.speaksTLS.Load())
 		c.discard()
 		if ctx.Err() != nil { // what the closed socket says is no news
 			err = context.Cause(ctx)
@@ -166,6 +168,19 @@ func (c *conn) open(ctx context.Context) error {
 		return err
 	}
 	return nil
+}
+
+// loginEvery is how often a connection that sarama has no part in is shown to it: it logs in again, some time before its login is over, with
+// a request of its own (KIP-368).
+const loginEvery = 250 * time.Millisecond
+
+func (c *conn) renew(b *sarama.Broker) error {
+	if !c.client.conf.Net.SASL.Enable || time.Since(c.login) < loginEvery {
+		return nil
+	}
+	c.login = time.Now()
+	_, err := b.ApiVersions(&sarama.ApiVersionsRequest{})
+	return err
 }
 
 // explain adds what the user can do about an error at the start of a connection. speaksTLS: the port has shown that it does.
@@ -208,13 +223,19 @@ func (c *conn) discard() {
 }
 
 // wire is the dialer handed to sarama. It dials before sarama does, which would hold a mutex meanwhile that no context ends
-// and that stalls virtual time; and it remembers the socket, because sarama's own Close waits for answers.
+// and that stalls virtual time; it remembers the socket, because sarama's own Close waits for answers; and it speaks TLS, so that
+// a Fetch need not go through sarama.
 type wire struct {
 	cancel    context.CancelFunc // of the dial under way
+	tls       *tls.Config        // nil without
 	speaksTLS atomic.Bool        // the other side's certificate was found good
+
+	asked  int32         // id of the last request that sarama had no part in
+	reader *bufio.Reader // of their answers
 
 	mu     sync.Mutex
 	socket net.Conn
+	spoken net.Conn // what sarama has: the socket, or TLS over it
 	closed bool
 }
 
@@ -241,10 +262,13 @@ func (w *wire) connect(ctx context.Context, c *conn) error {
 }
 
 // watchTLS notes when the port turns out to speak TLS. (sarama forgets its own state of a connection that is closed.)
-func (w *wire) watchTLS(user *tls.Config) *tls.Config {
+func (w *wire) watchTLS(user *tls.Config, addr string) *tls.Config {
 	conf := user.Clone()
 	if conf == nil {
 		conf = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	if conf.ServerName == "" {
+		conf.ServerName, _, _ = net.SplitHostPort(addr)
 	}
 	check := conf.VerifyConnection
 	conf.VerifyConnection = func(s tls.ConnectionState) error {
@@ -264,7 +288,18 @@ func (w *wire) Dial(string, string) (net.Conn, error) {
 	if w.closed {
 		return nil, net.ErrClosed
 	}
-	return w.socket, nil
+	w.spoken = w.socket
+	if w.tls != nil {
+		w.spoken = tls.Client(w.socket, w.tls)
+	}
+	return w.spoken, nil
+}
+
+// stream is what sarama speaks over.
+func (w *wire) stream() net.Conn {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.spoken
 }
 
 func (w *wire) close() {

@@ -18,9 +18,9 @@ const (
 	// mostAnswer and mostPartition bound what is asked for at a time, however much may be held.
 	mostAnswer    = 8 << 20
 	mostPartition = 1 << 20
-	// answerCopies is how often the bytes of an answer are in memory while it is received: as they came, decoded, and as
-	// records.
-	answerCopies = 3
+	// answerCopies is how often the bytes of an answer are in memory while it is received: as they came, and as much again for
+	// the list of their records.
+	answerCopies = 2
 )
 
 // forever is a wait that only a kick ends.
@@ -36,7 +36,7 @@ type fetcher struct {
 	asked  uint64
 	hurry  time.Time
 	flying int64 // what the answers under way may take in memory
-	spare  spareRecords
+	unfold unfolder
 
 	urgent    bool // a flow is stale
 	metaNext  time.Time
@@ -71,35 +71,32 @@ type fetchPlan struct {
 	wait    time.Duration
 }
 
-func (p *fetchPlan) request() *sarama.FetchRequest {
-	req := &sarama.FetchRequest{Version: 12, MaxWaitTime: int32(p.maxWait.Milliseconds()), MinBytes: 1, MaxBytes: p.bytes,
-		Isolation: sarama.ReadCommitted, SessionEpoch: -1}
+func (p *fetchPlan) request() *fetchRequest {
+	r := &fetchRequest{maxWait: p.maxWait, bytes: p.bytes, committed: true}
 	for _, a := range p.asks {
-		req.AddBlock(a.flow.topic, a.flow.partition, a.position, a.bytes, a.epoch)
+		r.asks = append(r.asks, partAsk{partOf{a.flow.topic, a.flow.partition}, a.position, a.epoch, a.bytes})
 	}
-	return req
+	return r
 }
 
 // fetchAnswer is what came of a fetch. sent is false where the connection could not be used at all.
 type fetchAnswer struct {
-	res    *sarama.FetchResponse
+	res    *fetched
 	err    error
 	sent   bool
 	chunks []chunk // by ask, once unfolded
 }
 
-// unfold turns the answer into records: work that needs nothing of the fetcher. The broker's answer is given up by it.
-func (a *fetchAnswer) unfold(p fetchPlan, spare *spareRecords) {
+// unfold turns the answer into records: work that needs nothing of the fetcher.
+func (a *fetchAnswer) unfold(p fetchPlan, u *unfolder) {
 	if a.err != nil || a.res == nil || a.chunks != nil {
 		return
 	}
 	a.chunks = make([]chunk, len(p.asks))
 	for i := range p.asks {
 		k := &p.asks[i]
-		block := a.res.GetBlock(k.flow.topic, k.flow.partition)
-		if block != nil && block.Err == sarama.ErrNoError {
-			a.chunks[i] = newChunk(block, k.position, spare)
-			block.RecordsSet = nil // in no more than one form at a time
+		if got := a.res.parts[partOf{k.flow.topic, k.flow.partition}]; got != nil && got.code == sarama.ErrNoError {
+			a.chunks[i] = u.chunk(got, k.position)
 		}
 	}
 }

@@ -11,7 +11,7 @@ import (
 // answer applies what came of a plan's fetch.
 func (x *fetcher) answer(p fetchPlan, a fetchAnswer, now time.Time) {
 	x.flying -= p.flying()
-	a.unfold(p, &x.spare)
+	a.unfold(p, &x.unfold)
 	others := slices.ContainsFunc(a.chunks, func(c chunk) bool { return c.next > c.position })
 	for i := range p.asks {
 		k := &p.asks[i]
@@ -21,7 +21,7 @@ func (x *fetcher) answer(p fetchPlan, a fetchAnswer, now time.Time) {
 		k.flow.asking = false
 		got := received{since: k.since, alone: p.alone, ample: p.ample, behind: others && i > 0}
 		if a.chunks != nil {
-			got.chunk, got.throttled = a.chunks[i], a.res.ThrottleTime > 0
+			got.chunk, got.throttled = a.chunks[i], a.res.throttled
 		}
 		if x.answerOne(k, &a, got, now) {
 			k.flow.stale = true
@@ -40,16 +40,16 @@ func (x *fetcher) answerOne(k *fetchAsk, a *fetchAnswer, got received, now time.
 	case a.err != nil:
 		f.cut(a.sent, now)
 		return true
-	case a.res.ErrorCode != 0:
-		return f.refused(sarama.KError(a.res.ErrorCode), now)
+	case a.res.code != sarama.ErrNoError:
+		return f.refused(a.res.code, now)
 	}
-	block := a.res.GetBlock(f.topic, f.partition)
-	if block == nil {
+	part := a.res.parts[partOf{f.topic, f.partition}]
+	if part == nil {
 		f.later(now)
 		return false
 	}
-	if block.Err != sarama.ErrNoError {
-		return f.refused(block.Err, now)
+	if part.code != sarama.ErrNoError {
+		return f.refused(part.code, now)
 	}
 	got.at = now
 	f.swells(k.bytes, got.bytes)
@@ -57,7 +57,7 @@ func (x *fetcher) answerOne(k *fetchAsk, a *fetchAnswer, got received, now time.
 	return false
 }
 
-// undecoded tells whether sarama got an answer and failed to decode it.
+// undecoded tells whether an answer came that is none.
 func undecoded(err error) bool {
 	if _, ok := errors.AsType[sarama.KError](err); ok {
 		return false // of a login that had to be renewed
@@ -76,9 +76,10 @@ type received struct {
 // brought takes an answer without error.
 func (x *fetcher) brought(f *flow, c received, now time.Time) {
 	switch {
-	case c.err != nil:
+	case errors.Is(c.err, errOldFormat):
 		f.stick(&BatchError{Topic: f.topic, Partition: f.partition, Position: f.position, Err: c.err})
-		return
+	case c.err != nil:
+		f.undecodable(c.err, now)
 	case c.next > f.position:
 		f.good(c.ends)
 		f.push(c.chunk)
@@ -120,6 +121,3 @@ const (
 	emptyTime  = 30 * time.Second
 	emptyWait  = 500 * time.Millisecond
 )
-
-// errShortBatch is the cause of a BatchError.
-var errShortBatch = errors.New("the batch came incomplete although there was room, or has a content the client cannot decode (some zstd batches of identical records)")

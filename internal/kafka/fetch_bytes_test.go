@@ -1,33 +1,33 @@
 package kafka
 
 import (
+	"bufio"
 	"bytes"
+	"fmt"
 	"math/rand/v2"
 	"testing"
 	"time"
 
-	"github.com/IBM/sarama"
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/tarnstream/tarn/state"
 )
 
 // fill is what a broker answers to a plan when there is more than enough of every partition: batches of records with values
 // of size bytes, up to what was asked for, at least one record of the first.
-func (s *script) fill(p fetchPlan, size int) blocks {
+func (s *script) fill(p fetchPlan, size int) parts {
 	encoded := size + 8
-	out, left := blocks{}, int(p.bytes)
+	out, left := parts{}, int(p.bytes)
 	for i, k := range p.asks {
 		n := min(int(k.bytes), left) / encoded
 		if i == 0 {
 			n = max(n, 1)
 		}
 		left -= n * encoded
-		b := blockOf(k.position, n, 1<<40)
-		for _, set := range b.RecordsSet {
-			for _, r := range set.RecordBatch.Records {
-				r.Value = make([]byte, size)
-			}
+		b := partWith(k.position, 0, 1<<40)
+		if n > 0 {
+			b.log = encodeBatch(kmsg.RecordBatch{FirstOffset: k.position}, valuesOf(n, size)...)
 		}
 		out[k.flow.partition] = b
 	}
@@ -83,13 +83,13 @@ func TestR67_FilledAnswer(t *testing.T) {
 	for range 9 {
 		p, asked := s.plan()
 		require.Len(t, asked, 3)
-		answer := blocks{}
+		answer := parts{}
 		for i, k := range p.asks {
 			n := 0
 			if i == 0 {
 				n = 5
 			}
-			answer[k.flow.partition] = blockOf(k.position, n, 1000)
+			answer[k.flow.partition] = partWith(k.position, n, 1000)
 		}
 		s.answer(p, answer)
 	}
@@ -98,14 +98,11 @@ func TestR67_FilledAnswer(t *testing.T) {
 	}
 }
 
-// An answer's bytes are not kept alive by one of its partitions.
-func TestChunkOwnsItsBytes(t *testing.T) {
-	answer := []byte("keyvaluename")
-	batch := &sarama.RecordBatch{Records: []*sarama.Record{
-		{Key: answer[:3:3], Value: answer[3:8:8], Headers: []*sarama.RecordHeader{{Key: answer[8:], Value: nil}}},
-		{Value: []byte{}, OffsetDelta: 1}}, LastOffsetDelta: 1}
-	c := newChunk(&sarama.FetchResponseBlock{RecordsSet: []*sarama.Records{{RecordBatch: batch}}}, 0, new(spareRecords))
-	copy(answer, bytes.Repeat([]byte("x"), len(answer)))
+// What a chunk refers to is what it counts.
+func TestChunkCountsItsBytes(t *testing.T) {
+	log := encodeBatch(kmsg.RecordBatch{}, kmsg.Record{Key: []byte("key"), Value: []byte("value"), Headers: []kmsg.Header{{Key: "name"}}},
+		kmsg.Record{Value: []byte{}})
+	c := new(unfolder).chunk(&part{log: log}, 0)
 	r := c.records.Records
 	require.Equal(t, "key", string(r[0].Key))
 	require.Equal(t, "value", string(r[0].Value))
@@ -113,24 +110,39 @@ func TestChunkOwnsItsBytes(t *testing.T) {
 	require.Nil(t, r[0].Headers[0].Value, "null stays null")
 	require.Nil(t, r[1].Key)
 	require.NotNil(t, r[1].Value, "and empty empty")
-	require.Equal(t, 2*recordBytes+headerBytes+int64(len("keyvaluename")), c.bytes)
+	require.Equal(t, 2*recordBytes+256*headerBytes+int64(len(log)), c.bytes)
+	require.Equal(t, [2]int{3, 5}, [2]int{cap(r[0].Key), cap(r[0].Value)}, "to append to one leaves the others")
+	require.Zero(t, new(unfolder).chunk(&part{log: log}, 2).bytes, "nothing is kept of what was read before")
 }
 
 // A list that was used before takes the place of one that is nearly as long, and all of it is counted.
-func TestSpareRecords(t *testing.T) {
-	var p spareRecords
+func TestSpare(t *testing.T) {
+	var p spare[state.Record]
 	require.Empty(t, p.take(0))
 	p.put(make([]state.Record, 5, 1000))
 	for range 100 {
 		require.LessOrEqual(t, cap(p.take(10)), 20)
 	}
-	batch := &sarama.RecordBatch{Version: 2, LastOffsetDelta: 99}
-	for i := range int64(100) {
-		batch.Records = append(batch.Records, &sarama.Record{OffsetDelta: i})
-	}
-	c := newChunk(&sarama.FetchResponseBlock{RecordsSet: []*sarama.Records{{RecordBatch: batch}}}, 50, &p)
+	u := new(unfolder)
+	u.lists.put(make([]state.Record, 5, 110))
+	log := encodeBatch(kmsg.RecordBatch{}, valuesOf(100, 0)...)
+	c := u.chunk(&part{log: log}, 50)
 	require.Len(t, c.records.Records, 50)
-	require.EqualValues(t, int64(cap(c.records.Records))*recordBytes, c.bytes)
-	p.put(c.records.Records)
-	require.Zero(t, c.records.Records[0], "it keeps nothing")
+	require.EqualValues(t, int64(cap(c.records.Records))*recordBytes+int64(len(log)), c.bytes)
+}
+
+// What was given back is read into again: who refers to it all the same would see that.
+func TestReuse(t *testing.T) {
+	logs := new(spare[byte])
+	data := answerOf()
+	for range 100 {
+		f, err := readFetched(&answerReader{from: bufio.NewReader(bytes.NewReader(data)), left: len(data)}, logs)
+		require.NoError(t, err)
+		for of, p := range f.parts {
+			if of.partition > 0 {
+				require.Equal(t, fmt.Sprintf("log of %s/%d", of.topic, of.partition), string(p.log))
+				logs.put(p.log)
+			}
+		}
+	}
 }

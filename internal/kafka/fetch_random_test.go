@@ -3,11 +3,13 @@ package kafka
 import (
 	"io"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/IBM/sarama"
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // reading is what a test believes of a flow, without asking it.
@@ -140,7 +142,7 @@ func (s *randomReader) answerOne() {
 		}
 		return
 	}
-	b, came := blocks{}, make([]int64, len(a.plan.asks))
+	b, came := parts{}, make([]int64, len(a.plan.asks))
 	for i, k := range a.plan.asks {
 		came[i] = s.fill(b, k, a.seeks[i])
 	}
@@ -151,7 +153,7 @@ func (s *randomReader) answerOne() {
 }
 
 // fill puts an answer to k into b, and tells how many records it has, or outOfRange.
-func (s *randomReader) fill(b blocks, k fetchAsk, tag byte) int64 {
+func (s *randomReader) fill(b parts, k fetchAsk, tag byte) int64 {
 	switch s.rng.IntN(12) {
 	case 0:
 		b[k.flow.partition] = refusal(sarama.ErrOffsetOutOfRange)
@@ -163,13 +165,11 @@ func (s *randomReader) fill(b blocks, k fetchAsk, tag byte) int64 {
 		return 0
 	}
 	n := s.rng.IntN(5)
-	block := blockOf(k.position, n, k.position+int64(n))
-	for _, set := range block.RecordsSet {
-		for _, rec := range set.RecordBatch.Records {
-			rec.Value = []byte{tag}
-		}
+	of := partWith(k.position, 0, k.position+int64(n))
+	if n > 0 {
+		of.log = encodeBatch(kmsg.RecordBatch{FirstOffset: k.position}, slices.Repeat([]kmsg.Record{{Value: []byte{tag}}}, n)...)
 	}
-	b[k.flow.partition] = block
+	b[k.flow.partition] = of
 	return int64(n)
 }
 

@@ -137,20 +137,16 @@ func (s *readerScenario) ask() {
 }
 
 func (s *readerScenario) reply(d *datadriven.TestData) {
-	b := blocks{}
+	b := parts{}
 	for _, a := range d.CmdArgs[1:] {
 		p, err := strconv.Atoi(a.Key)
 		require.NoError(s.t, err)
 		b[int32(p)] = s.block(a.Vals[0])
 	}
-	res := &sarama.FetchResponse{Blocks: map[string]map[int32]*sarama.FetchResponseBlock{"t": b}}
-	if d.Cmd == "throttled" {
-		res.ThrottleTime = time.Second
-	}
-	s.x.answer(s.planned(d), fetchAnswer{sent: true, res: res}, s.now)
+	s.x.answer(s.planned(d), b.answer(d.Cmd == "throttled"), s.now)
 }
 
-func (s *readerScenario) block(what string) *sarama.FetchResponseBlock {
+func (s *readerScenario) block(what string) *part {
 	f := strings.Split(what, ":")
 	var n [3]int64
 	for i, v := range f[1:] {
@@ -160,13 +156,13 @@ func (s *readerScenario) block(what string) *sarama.FetchResponseBlock {
 	}
 	switch f[0] {
 	case "records":
-		return blockOf(n[0], int(n[1]), n[2])
+		return partWith(n[0], int(n[1]), n[2])
 	case "empty":
-		return blockOf(0, 0, n[0])
+		return partWith(0, 0, n[0])
 	case "hidden":
-		return hide(blockOf(0, 0, n[1]), n[0])
+		return emptied(partWith(0, 0, n[1]), n[0])
 	case "cut":
-		return &sarama.FetchResponseBlock{Partial: true, LastStableOffset: n[0]}
+		return cutOff(0, n[0])
 	}
 	code, err := strconv.Atoi(f[0])
 	require.NoError(s.t, err, what)

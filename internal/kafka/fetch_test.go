@@ -4,13 +4,13 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"reflect"
+	"slices"
 	"testing"
 	"time"
-	"unsafe"
 
 	"github.com/IBM/sarama"
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/tarnstream/tarn/state"
 )
@@ -59,52 +59,48 @@ func (s *script) plan() (fetchPlan, []int32) {
 	return p, asked
 }
 
-type blocks map[int32]*sarama.FetchResponseBlock
+// parts are what an answer has, by partition.
+type parts map[int32]*part
 
-func (s *script) answer(p fetchPlan, b blocks) {
-	s.x.answer(p, fetchAnswer{sent: true, res: &sarama.FetchResponse{Blocks: map[string]map[int32]*sarama.FetchResponseBlock{"t": b}}}, s.now)
+func (b parts) answer(throttled bool) fetchAnswer {
+	res := &fetched{throttled: throttled, parts: map[partOf]*part{}}
+	for p, got := range b {
+		res.parts[partOf{"t", p}] = got
+	}
+	return fetchAnswer{sent: true, res: res}
 }
+
+func (s *script) answer(p fetchPlan, b parts) { s.x.answer(p, b.answer(false), s.now) }
 
 func (s *script) fail(p fetchPlan, err error) {
 	s.x.answer(p, fetchAnswer{sent: true, err: err}, s.now)
 }
 
-// blockOf is an answer with one batch of n records from first; the log ends at end.
-func blockOf(first int64, n int, end int64) *sarama.FetchResponseBlock {
-	b := &sarama.FetchResponseBlock{LastStableOffset: end, HighWaterMarkOffset: end}
+// partWith is an answer with one batch of n records from first; the log ends at end.
+func partWith(first int64, n int, end int64) *part {
+	p := &part{ends: logEnds{0, end, end}}
 	if n > 0 {
-		batch := &sarama.RecordBatch{FirstOffset: first, LastOffsetDelta: int32(n - 1), ProducerID: -1, PartitionLeaderEpoch: 3}
-		for i := range n {
-			batch.Records = append(batch.Records, &sarama.Record{OffsetDelta: int64(i), Value: []byte("v")})
-		}
-		b.RecordsSet = []*sarama.Records{{RecordBatch: batch}}
+		p.log = encodeBatch(kmsg.RecordBatch{FirstOffset: first, ProducerID: -1, PartitionLeaderEpoch: 3}, valuesOf(n, 1)...)
 	}
-	return b
+	return p
 }
 
-func hide(b *sarama.FetchResponseBlock, next int64) *sarama.FetchResponseBlock {
-	v := reflect.ValueOf(b).Elem().FieldByName("recordsNextOffset")
-	reflect.NewAt(v.Type(), unsafe.Pointer(v.UnsafeAddr())).Elem().Set(reflect.ValueOf(&next))
-	return b
+// emptied puts a batch that compaction has emptied behind what a part has, up to next.
+func emptied(p *part, next int64) *part {
+	p.log = append(p.log, encodeBatch(kmsg.RecordBatch{FirstOffset: next - 1, ProducerID: -1, PartitionLeaderEpoch: 3})...)
+	return p
 }
 
-func refusal(code sarama.KError) *sarama.FetchResponseBlock {
-	return &sarama.FetchResponseBlock{Err: code, HighWaterMarkOffset: -1, LastStableOffset: -1, LogStartOffset: -1}
+// cutOff is a part with nothing but the beginning of a batch.
+func cutOff(first, end int64) *part {
+	p := partWith(first, 5, end)
+	p.log = p.log[:len(p.log)-1]
+	return p
 }
 
-var errDamaged = sarama.PacketDecodingError{Info: "CRC didn't match"}
+func refusal(code sarama.KError) *part { return &part{code: code, ends: unknownEnds} }
 
-// TestHiddenNextField fails when sarama renames or retypes the field that emptied batches are known from.
-func TestR09_HiddenNextField(t *testing.T) {
-	f, ok := reflect.TypeFor[sarama.FetchResponseBlock]().FieldByName("recordsNextOffset")
-	require.True(t, ok)
-	require.Equal(t, reflect.TypeFor[*int64](), f.Type)
-	next, ok := hiddenNext(hide(blockOf(0, 0, 9), 7))
-	require.True(t, ok)
-	require.Equal(t, int64(7), next)
-	_, ok = hiddenNext(blockOf(0, 0, 9))
-	require.False(t, ok)
-}
+var errDamaged = errAnswer
 
 // TestR50_OldVersionsAreDropped: seek, move, and close each make the answer under way void, errors too.
 func TestR50_R38_OldVersionsAreDropped(t *testing.T) {
@@ -115,8 +111,8 @@ func TestR50_R38_OldVersionsAreDropped(t *testing.T) {
 		"closed":         func(s *script, f *flow) { s.x.remove(f) },
 		"topic replaced": func(s *script, _ *flow) { s.id = 2; s.lead(0) },
 	} {
-		for what, block := range map[string]*sarama.FetchResponseBlock{"records": blockOf(10, 5, 15), "error": refusal(sarama.ErrOffsetOutOfRange),
-			"hidden": hide(blockOf(0, 0, 99), 60)} {
+		for what, block := range map[string]*part{"records": partWith(10, 5, 15), "error": refusal(sarama.ErrOffsetOutOfRange),
+			"hidden": emptied(partWith(0, 0, 99), 60)} {
 			t.Run(name+"/"+what, func(t *testing.T) {
 				s := newScript(t)
 				f := s.open(0, 10)
@@ -124,7 +120,7 @@ func TestR50_R38_OldVersionsAreDropped(t *testing.T) {
 				require.Equal(t, []int32{0}, asked)
 				change(s, f)
 				position, err := f.position, f.err
-				s.answer(p, blocks{0: block})
+				s.answer(p, parts{0: block})
 				require.Equal(t, position, f.position)
 				require.Equal(t, err, f.err)
 				require.Empty(t, f.queue)
@@ -137,7 +133,7 @@ func TestR02_NoFetchBetweenOutOfRangeAndSeek(t *testing.T) {
 	s := newScript(t)
 	f := s.open(0, 10)
 	p, _ := s.plan()
-	s.answer(p, blocks{0: refusal(sarama.ErrOffsetOutOfRange)})
+	s.answer(p, parts{0: refusal(sarama.ErrOffsetOutOfRange)})
 	for range 100 {
 		s.pass(time.Second)
 		s.lead(0)
@@ -158,9 +154,9 @@ func TestBufferedComesBeforeTheError(t *testing.T) {
 	p, _ := s.plan()
 	_, asked := s.plan()
 	require.Empty(t, asked)
-	s.answer(p, blocks{0: blockOf(0, 5, 5)})
+	s.answer(p, parts{0: partWith(0, 5, 5)})
 	p, _ = s.plan()
-	s.answer(p, blocks{0: refusal(sarama.ErrTopicAuthorizationFailed)})
+	s.answer(p, parts{0: refusal(sarama.ErrTopicAuthorizationFailed)})
 	c, ok, err := f.pop()
 	require.NoError(t, err)
 	require.True(t, ok)
@@ -180,10 +176,10 @@ func TestR56_DamageIsIsolated(t *testing.T) {
 	for range 200 {
 		s.pass(10 * time.Millisecond)
 		p, asked := s.plan()
-		answer, damaged := blocks{}, false
+		answer, damaged := parts{}, false
 		for _, k := range p.asks {
 			damaged = damaged || k.flow.partition == 1
-			answer[k.flow.partition] = blockOf(k.position, 1, k.position+1)
+			answer[k.flow.partition] = partWith(k.position, 1, k.position+1)
 		}
 		if len(asked) == 0 {
 			continue
@@ -220,7 +216,7 @@ func TestR56_DamageThatPasses(t *testing.T) {
 		p, asked = s.plan()
 		require.Len(t, asked, 1)
 		k := p.asks[0]
-		s.answer(p, blocks{asked[0]: blockOf(k.position, 4, k.position+4)})
+		s.answer(p, parts{asked[0]: partWith(k.position, 4, k.position+4)})
 	}
 	require.GreaterOrEqual(t, min(a.position, b.position), int64(4))
 	_, asked = s.plan()
@@ -232,7 +228,7 @@ func TestR67_EmptyAnswer(t *testing.T) {
 	s := newScript(t)
 	f, other := s.open(0, 10), s.open(1, 0)
 	p, _ := s.plan()
-	s.answer(p, blocks{0: blockOf(0, 0, 100), 1: blockOf(0, 5, 99)}) // the other filled the answer
+	s.answer(p, parts{0: partWith(0, 0, 100), 1: partWith(0, 5, 99)}) // the other filled the answer
 	require.Equal(t, int64(10), f.position)
 	p, asked := s.plan()
 	require.Equal(t, []int32{0}, asked)
@@ -240,18 +236,17 @@ func TestR67_EmptyAnswer(t *testing.T) {
 
 	_, asked = s.plan()
 	require.Equal(t, []int32{1}, asked, "the other goes on between")
-	s.x.answer(p, fetchAnswer{sent: true, res: &sarama.FetchResponse{ThrottleTime: time.Second,
-		Blocks: map[string]map[int32]*sarama.FetchResponseBlock{"t": {0: blockOf(0, 0, 100)}}}}, s.now)
+	s.x.answer(p, parts{0: partWith(0, 0, 100)}.answer(true), s.now)
 	require.Equal(t, int64(10), f.position, "throttled")
 
 	s.pass(time.Second)
 	p, asked = s.plan()
 	require.Equal(t, []int32{0}, asked)
-	s.answer(p, blocks{0: blockOf(0, 0, 100)})
+	s.answer(p, parts{0: partWith(0, 0, 100)})
 	require.Equal(t, int64(10), f.position, "not alone")
 	p, _ = s.plan()
 	require.True(t, p.alone)
-	s.answer(p, blocks{0: blockOf(10, 90, 100)})
+	s.answer(p, parts{0: partWith(10, 90, 100)})
 	require.Equal(t, int64(100), f.position, "the records were there")
 	require.Equal(t, int64(5), other.position)
 
@@ -261,9 +256,9 @@ func TestR67_EmptyAnswer(t *testing.T) {
 		require.Equal(t, p.ample, len(asked) > 0 && p.asks[0].bytes >= ampleBytes)
 		require.False(t, p.ample && !p.alone)
 		if len(asked) > 0 && asked[0] == 0 {
-			s.answer(p, blocks{0: blockOf(0, 0, 120)})
+			s.answer(p, parts{0: partWith(0, 0, 120)})
 		} else {
-			s.answer(p, blocks{1: blockOf(0, 0, 0)})
+			s.answer(p, parts{1: partWith(0, 0, 0)})
 		}
 		s.pass(100 * time.Millisecond)
 	}
@@ -278,7 +273,7 @@ func TestR67_EmptyAnswer(t *testing.T) {
 func TestR12_EmptyAnswersThatSayNothing(t *testing.T) {
 	s := newScript(t)
 	f := s.open(0, 10)
-	for _, b := range []blocks{{0: {LastStableOffset: 10, HighWaterMarkOffset: 500}}, {}, {1: blockOf(10, 5, 15)}, {0: refusal(sarama.ErrOffsetNotAvailable)}} {
+	for _, b := range []parts{{0: {ends: logEnds{0, 10, 500}}}, {}, {1: partWith(10, 5, 15)}, {0: refusal(sarama.ErrOffsetNotAvailable)}} {
 		s.pass(time.Second)
 		p, asked := s.plan()
 		require.Equal(t, []int32{0}, asked)
@@ -290,27 +285,26 @@ func TestR12_EmptyAnswersThatSayNothing(t *testing.T) {
 	}
 }
 
-// TestIncompleteBatch: sarama counts a batch that was cut off as if it were there; it is not passed.
+// TestIncompleteBatch: a batch that was cut off is not passed.
 func TestIncompleteBatch(t *testing.T) {
-	cut := &sarama.Records{RecordBatch: &sarama.RecordBatch{FirstOffset: 15, LastOffsetDelta: 4, PartialTrailingRecord: true}}
 	s := newScript(t)
 	f := s.open(0, 10)
 	p, _ := s.plan()
-	s.answer(p, blocks{0: hide(blockOf(10, 5, 99), 20)}) // five records, and a batch up to 20 that was cut off
+	both := partWith(10, 5, 99)
+	both.log = append(both.log, cutOff(15, 99).log...)
+	s.answer(p, parts{0: both}) // five records, and a batch up to 20 that was cut off
 	require.Equal(t, int64(15), f.position)
 	p, _ = s.plan()
-	block := hide(blockOf(0, 0, 99), 20)
-	block.RecordsSet = []*sarama.Records{cut}
-	s.answer(p, blocks{0: block})
+	s.answer(p, parts{0: cutOff(15, 99)})
 	require.Equal(t, int64(15), f.position)
 	p, _ = s.plan()
 	require.True(t, p.alone)
-	s.answer(p, blocks{0: {Partial: true, LastStableOffset: 99}})
+	s.answer(p, parts{0: cutOff(15, 99)})
 	require.NoError(t, f.err, "it may only have been too large")
 	p, _ = s.plan()
 	require.True(t, p.ample)
 	require.GreaterOrEqual(t, p.asks[0].bytes, int32(ampleBytes))
-	s.answer(p, blocks{0: {Partial: true, LastStableOffset: 99}})
+	s.answer(p, parts{0: cutOff(15, 99)})
 	bad, ok := errors.AsType[*BatchError](f.err)
 	require.True(t, ok, "%v", f.err)
 	require.Equal(t, int64(15), bad.Position)
@@ -319,7 +313,7 @@ func TestIncompleteBatch(t *testing.T) {
 
 	s.x.seek(f, 30, s.now)
 	p, _ = s.plan()
-	s.answer(p, blocks{0: {RecordsSet: []*sarama.Records{{MsgSet: &sarama.MessageSet{}}}}})
+	s.answer(p, parts{0: {log: oldFormat()}})
 	require.ErrorIs(t, f.err, errOldFormat)
 }
 
@@ -334,14 +328,14 @@ func TestR53_BackOff(t *testing.T) {
 			require.NotContains(t, asked, int32(0))
 			require.LessOrEqual(t, p.maxWait, max(bad.notBefore.Sub(s.now), time.Millisecond), "the long poll ends when it may come back")
 			if len(asked) > 0 {
-				s.answer(p, blocks{1: blockOf(good.position, 1, good.position+1)})
+				s.answer(p, parts{1: partWith(good.position, 1, good.position+1)})
 			}
 			s.pass(10 * time.Millisecond)
 			_, _, _ = good.pop()
 		}
 		p, _ := s.plan()
 		require.NotEmpty(t, p.asks)
-		s.answer(p, blocks{0: refusal(sarama.ErrNotLeaderForPartition), 1: blockOf(good.position, 1, good.position+1)})
+		s.answer(p, parts{0: refusal(sarama.ErrNotLeaderForPartition), 1: partWith(good.position, 1, good.position+1)})
 		require.True(t, s.x.urgent, "fresh metadata is wanted")
 		waits = append(waits, bad.notBefore.Sub(s.now))
 	}
@@ -350,7 +344,7 @@ func TestR53_BackOff(t *testing.T) {
 	require.Greater(t, good.position, int64(100))
 	s.pass(time.Second)
 	p, _ := s.plan()
-	s.answer(p, blocks{0: blockOf(0, 1, 1), 1: blockOf(good.position, 0, good.position)})
+	s.answer(p, parts{0: partWith(0, 1, 1), 1: partWith(good.position, 0, good.position)})
 	p, _ = s.plan()
 	require.Len(t, p.asks, 2)
 	require.Equal(t, s.x.cfg.MaxWait, p.maxWait)
@@ -368,7 +362,7 @@ func TestR53_CutsIsolate(t *testing.T) {
 		case asked[0] == 0 || len(asked) > 1:
 			s.fail(p, io.ErrUnexpectedEOF)
 		default:
-			s.answer(p, blocks{1: blockOf(good.position, 1, good.position+1)})
+			s.answer(p, parts{1: partWith(good.position, 1, good.position+1)})
 			_, _, _ = good.pop()
 		}
 	}
@@ -384,16 +378,16 @@ func TestPlanLeavesOut(t *testing.T) {
 	p, asked := s.plan()
 	require.Equal(t, []int32{1}, asked)
 	require.Equal(t, shortWait, p.maxWait, "it may come back any moment")
-	s.answer(p, blocks{1: blockOf(0, 0, 0)})
+	s.answer(p, parts{1: partWith(0, 0, 0)})
 	_, _, _ = f.pop()
 	p, asked = s.plan()
 	require.Equal(t, []int32{1}, asked, "what was taken is in use")
-	s.answer(p, blocks{1: blockOf(0, 0, 0)})
+	s.answer(p, parts{1: partWith(0, 0, 0)})
 	_, _, _ = f.pop()
 	p, asked = s.plan()
 	require.Equal(t, []int32{0, 1}, asked, "the one that waited longest first")
 	require.Equal(t, s.x.cfg.MaxWait, p.maxWait)
-	s.answer(p, blocks{0: blockOf(9, 0, 9), 1: blockOf(0, 0, 0)})
+	s.answer(p, parts{0: partWith(9, 0, 9), 1: partWith(0, 0, 0)})
 	s.x.seek(other, 3, s.now)
 	p, _ = s.plan()
 	require.Equal(t, shortWait, p.maxWait, "seeks come in swarms")
@@ -459,48 +453,40 @@ func TestMissingIsConfirmed(t *testing.T) {
 
 // TestR11_AbortFilter follows Kafka's client: ids come back, lists are unordered, a marker ends its own producer's only.
 func TestR11_AbortFilter(t *testing.T) {
-	data := func(first, id int64) *sarama.RecordBatch {
-		return &sarama.RecordBatch{FirstOffset: first, ProducerID: id, IsTransactional: true, Records: []*sarama.Record{{}}}
+	of := func(first, id int64, attributes int16, r kmsg.Record) []byte {
+		return encodeBatch(kmsg.RecordBatch{FirstOffset: first, ProducerID: id, Attributes: attributes}, r)
 	}
-	marker := func(first, id int64, commit byte) *sarama.RecordBatch {
-		return &sarama.RecordBatch{FirstOffset: first, ProducerID: id, IsTransactional: true, Control: true,
-			Records: []*sarama.Record{{Key: []byte{0, 0, 0, commit}, Value: make([]byte, 6)}}}
+	data := func(first, id int64) []byte { return of(first, id, transactionalBit, kmsg.Record{}) }
+	marker := func(first, id int64, commit byte) []byte {
+		return of(first, id, transactionalBit|controlBit, kmsg.Record{Key: []byte{0, 0, 0, commit}, Value: make([]byte, 6)})
 	}
-	plain := data(11, 1)
-	plain.IsTransactional = false
-	log := []*sarama.RecordBatch{data(0, 1), data(1, 2), data(2, 1), marker(3, 1, 0), data(4, 1), data(5, 2), marker(6, 2, 1),
-		marker(7, 1, 1), data(8, 1), data(9, 2), marker(10, 1, 0), plain, marker(12, 2, 1)}
-	aborted := []*sarama.AbortedTransaction{{ProducerID: 1, FirstOffset: 8}, {ProducerID: 1, FirstOffset: 0}}
-	var sets []*sarama.Records
-	for _, b := range log {
-		sets = append(sets, &sarama.Records{RecordBatch: b})
-	}
+	log := slices.Concat(data(0, 1), data(1, 2), data(2, 1), marker(3, 1, 0), data(4, 1), data(5, 2), marker(6, 2, 1),
+		marker(7, 1, 1), data(8, 1), data(9, 2), marker(10, 1, 0), of(11, 1, 0, kmsg.Record{}), marker(12, 2, 1))
+	p := &part{log: log, aborted: []abortedTxn{{producer: 1, first: 8}, {producer: 1, first: 0}}}
 	offsets := func(r state.Records) (out []int64) {
 		for _, rec := range r.Records {
 			out = append(out, rec.Offset)
 		}
 		return out
 	}
-	got := unpack(sets, aborted, 0, new(spareRecords))
+	got := new(unfolder).chunk(p, 0).records
 	require.Equal(t, []int64{1, 4, 5, 9, 11}, offsets(got))
 	require.Equal(t, int64(13), got.Present)
-	got = unpack(sets, aborted, 5, new(spareRecords))
+	got = new(unfolder).chunk(p, 5).records
 	require.Equal(t, []int64{5, 9, 11}, offsets(got))
 	require.Equal(t, int64(8), got.Present)
 }
 
 func TestUnpackTimes(t *testing.T) {
-	at := time.UnixMilli(1000)
-	batch := &sarama.RecordBatch{FirstTimestamp: at, MaxTimestamp: at.Add(time.Hour), LastOffsetDelta: 1,
-		Records: []*sarama.Record{{}, {OffsetDelta: 1, TimestampDelta: 5 * time.Millisecond}}}
+	head := kmsg.RecordBatch{FirstTimestamp: 1000, MaxTimestamp: 3_601_000}
 	times := func() [2]int64 {
-		r := unpack([]*sarama.Records{{RecordBatch: batch}}, nil, 0, new(spareRecords)).Records
+		r := new(unfolder).chunk(&part{log: encodeBatch(head, kmsg.Record{}, kmsg.Record{TimestampDelta64: 5})}, 0).records.Records
 		return [2]int64{r[0].Timestamp, r[1].Timestamp}
 	}
 	require.Equal(t, [2]int64{1000, 1005}, times())
-	batch.LogAppendTime = true
+	head.Attributes = logAppendTimeBit
 	require.Equal(t, [2]int64{3_601_000, 3_601_000}, times())
-	batch.LogAppendTime, batch.FirstTimestamp = false, time.Time{}
+	head.Attributes, head.FirstTimestamp = 0, -1
 	require.Equal(t, [2]int64{-1, -1}, times())
 }
 

@@ -216,6 +216,3 @@ func (f *flow) undecodable(cause error, now time.Time) {
 	f.alone = true
 	f.later(now)
 }
-
-// after is the position behind an offset.
-func after(offset int64) int64 { return offset + 1 }

@@ -8,8 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/IBM/sarama"
-
 	"github.com/tarnstream/tarn/internal/task"
 )
 
@@ -79,7 +77,6 @@ func (r *Reader) Fail(err error) {
 // Open makes a Cursor without a position: SeekTo gives it one. wake (may be nil; capacity 1) gets a non-blocking send
 // whenever Poll has something new. Many Cursors may share a wake.
 func (r *Reader) Open(topic string, partition int32, wake chan<- struct{}) *Cursor {
-	quietMeter(topic)
 	f := newFlow(topic, partition, wake)
 	r.mu.Lock()
 	r.fetcher.add(f, time.Now())
@@ -186,13 +183,10 @@ func (r *Reader) plan(node int32) fetchPlan {
 }
 
 func (r *Reader) fetch(ctx context.Context, node int32, plan fetchPlan) (a fetchAnswer) {
-	req := plan.request()
-	a.err = r.client.onNode(ctx, node, use{ForFetch, r}, func(b *sarama.Broker) (err error) {
-		a.sent = true
-		a.res, err = b.Fetch(req)
-		return err
-	})
-	a.unfold(plan, &r.fetcher.spare)
+	request := plan.request()
+	request.logs = &r.fetcher.unfold.logs
+	a.res, a.sent, a.err = r.client.fetch(ctx, node, use{ForFetch, r}, request)
+	a.unfold(plan, &r.fetcher.unfold)
 	return a
 }
 

@@ -5,8 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/IBM/sarama"
-
+	"github.com/tarnstream/tarn/internal/invariant"
 	"github.com/tarnstream/tarn/state"
 )
 
@@ -15,6 +14,7 @@ import (
 type Cursor struct {
 	reader *Reader
 	flow   *flow
+	log    []byte // what the records that were given last refer to
 }
 
 var _ state.Log = (*Cursor)(nil)
@@ -63,6 +63,7 @@ func (c *Cursor) take() (chunk, bool, error) {
 	x := c.reader.fetcher
 	full := x.isFull(c.flow, x.held())
 	taken, ok, err := c.flow.pop()
+	c.log = taken.log
 	if full && !x.isFull(c.flow, x.held()) {
 		c.reader.kick(c.flow.leader)
 	}
@@ -133,19 +134,17 @@ func idle(position int64, ends logEnds) state.Records {
 // meanwhile another may be there, of the same producer too. It does not touch the position, and does not wait behind what is
 // read. It is negative where the batch has none. Without such a batch, or with any trouble, the error says why.
 func (c *Cursor) EpochAt(ctx context.Context, offset int64, record RecordID) (int32, error) {
-	return c.epochAt(ctx, offset, func(b *sarama.RecordBatch) bool {
-		return !b.Control && record == stamp{b.ProducerID, b.ProducerEpoch, b.FirstSequence}.record(int(offset-b.FirstOffset))
-	})
+	return c.epochAt(ctx, offset, func(b *recordBatch) bool { return !b.control() && record == b.by.record(int(offset-b.first)) })
 }
 
 // MarkerEpochAt is EpochAt for the marker that ends a transaction which record is in.
 func (c *Cursor) MarkerEpochAt(ctx context.Context, offset int64, record RecordID) (int32, error) {
-	return c.epochAt(ctx, offset, func(b *sarama.RecordBatch) bool {
-		return b.Control && b.ProducerID == record.Producer && b.ProducerEpoch == record.Epoch
+	return c.epochAt(ctx, offset, func(b *recordBatch) bool {
+		return b.control() && b.by.id == record.Producer && b.by.epoch == record.Epoch
 	})
 }
 
-func (c *Cursor) epochAt(ctx context.Context, offset int64, is func(*sarama.RecordBatch) bool) (epoch int32, err error) {
+func (c *Cursor) epochAt(ctx context.Context, offset int64, is func(*recordBatch) bool) (epoch int32, err error) {
 	err = c.onLeader(ctx, func(leader int32) (err error) {
 		epoch, err = c.epochFrom(ctx, leader, offset, is)
 		return err
@@ -153,25 +152,42 @@ func (c *Cursor) epochAt(ctx context.Context, offset int64, is func(*sarama.Reco
 	return epoch, err
 }
 
-func (c *Cursor) epochFrom(ctx context.Context, leader int32, offset int64, is func(*sarama.RecordBatch) bool) (int32, error) {
-	block, err := c.look(ctx, leader, offset, 1) // a broker gives one whole batch all the same
+func (c *Cursor) epochFrom(ctx context.Context, leader int32, offset int64, is func(*recordBatch) bool) (int32, error) {
+	part, err := c.look(ctx, leader, offset, 1) // a broker gives one whole batch all the same
 	if err != nil {
 		return state.UnknownEpoch, err
 	}
-	for _, set := range block.RecordsSet {
-		switch b := set.RecordBatch; {
-		case b == nil || offset < b.FirstOffset || offset > b.LastOffset():
-		case !is(b):
-			return state.UnknownEpoch, fmt.Errorf("kafka: at offset %d of %s/%d is another record, of producer %d", offset, c.flow.topic, c.flow.partition, b.ProducerID)
+	for b, err := range part.batches() {
+		switch {
+		case err != nil:
+			return state.UnknownEpoch, err
+		case offset < b.first || offset > b.last:
+		case !is(&b):
+			return state.UnknownEpoch, fmt.Errorf("kafka: at offset %d of %s/%d is another record, of producer %d", offset, c.flow.topic, c.flow.partition, b.by.id)
 		default:
-			return b.PartitionLeaderEpoch, nil
+			return b.epoch, nil
 		}
 	}
 	return state.UnknownEpoch, fmt.Errorf("kafka: no batch at offset %d of %s/%d", offset, c.flow.topic, c.flow.partition)
 }
 
-// Recycle takes back the list of records that Poll gave. Their keys, values and headers stay as they are.
-func (c *Cursor) Recycle(records []state.Record) { c.reader.fetcher.spare.put(records) }
+// Recycle takes back the list of records that Poll gave last. Their keys, values and headers stay as they are.
+func (c *Cursor) Recycle(records []state.Record) {
+	clear(records)
+	c.reader.fetcher.unfold.lists.put(records)
+}
+
+// Reuse takes back what Fetch gave last, to which nobody refers any more.
+func (c *Cursor) Reuse(last state.Records) {
+	if invariant.Enabled {
+		for i := range c.log {
+			c.log[i] = 0xdb // whoever refers to it all the same shows
+		}
+	}
+	c.reader.fetcher.unfold.logs.put(c.log)
+	c.log = nil
+	c.Recycle(last.Records)
+}
 
 // Counted is the cursor as a log that refuses to go on when its topic has another number of partitions, with a
 // *PartitionCountError: looked at with each Bounds, before anything of a topic that was made again is read.

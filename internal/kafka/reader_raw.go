@@ -67,11 +67,11 @@ func (c *Cursor) Between(ctx context.Context, from, to int64, each func(*LogBatc
 // it gives up.
 func (c *Cursor) BatchAt(ctx context.Context, offset int64) (b LogBatch, err error) {
 	err = c.onLeader(ctx, func(leader int32) error {
-		block, err := c.look(ctx, leader, offset, 1) // a broker gives one whole batch all the same
+		part, err := c.look(ctx, leader, offset, 1) // a broker gives one whole batch all the same
 		if err != nil {
 			return err
 		}
-		batches, _, err := logBatches(block, offset)
+		batches, _, err := c.reader.fetcher.unfold.logBatches(part, offset)
 		if err != nil {
 			return err
 		}
@@ -118,11 +118,11 @@ func (c *Cursor) batches(ctx context.Context, at int64) (batches []LogBatch, nex
 		if err != nil {
 			return err
 		}
-		block, err := c.look(ctx, now.leader, at, rawBytes)
+		part, err := c.look(ctx, now.leader, at, rawBytes)
 		if err != nil {
 			return err
 		}
-		batches, next, err = logBatches(block, at)
+		batches, next, err = c.reader.fetcher.unfold.logBatches(part, at)
 		return err
 	})
 	if isCode(err, sarama.ErrOffsetOutOfRange) {
@@ -132,50 +132,42 @@ func (c *Cursor) batches(ctx context.Context, at int64) (batches []LogBatch, nex
 }
 
 // look fetches once, whatever became of the transactions there.
-func (c *Cursor) look(ctx context.Context, leader int32, offset int64, bytes int32) (*sarama.FetchResponseBlock, error) {
-	req := &sarama.FetchRequest{Version: 12, MinBytes: 1, MaxBytes: bytes, SessionEpoch: -1}
-	req.AddBlock(c.flow.topic, c.flow.partition, offset, bytes, state.UnknownEpoch)
-	var res *sarama.FetchResponse
-	err := c.reader.client.onNode(ctx, leader, use{ForOffsets, nil}, func(b *sarama.Broker) (err error) {
-		res, err = b.Fetch(req)
-		return err
-	})
+func (c *Cursor) look(ctx context.Context, leader int32, offset int64, bytes int32) (*part, error) {
+	of := partOf{c.flow.topic, c.flow.partition}
+	res, _, err := c.reader.client.fetch(ctx, leader, use{ForOffsets, nil}, &fetchRequest{bytes: bytes, asks: []partAsk{{of, offset, state.UnknownEpoch, bytes}}})
 	if err != nil {
 		return nil, err
 	}
-	block := res.GetBlock(c.flow.topic, c.flow.partition)
-	if block == nil {
+	part := res.parts[of]
+	if part == nil {
 		return nil, errNoAnswer
 	}
-	return block, codeError(block.Err, "Fetch", c.flow.topic, c.flow.partition)
+	return part, codeError(part.code, "Fetch", of.topic, of.partition)
 }
 
 // errNothingThere: a leader that has just moved may not know the log's end at once.
 var errNothingThere = errors.Join(errNoAnswer, errors.New("kafka: no batch there yet"))
 
 // logBatches takes the batches out of an answer that was asked for at an offset.
-func logBatches(block *sarama.FetchResponseBlock, at int64) (batches []LogBatch, next int64, err error) {
+func (u *unfolder) logBatches(p *part, at int64) (batches []LogBatch, next int64, err error) {
 	next = at
-	for _, set := range block.RecordsSet {
-		b := set.RecordBatch
-		if b == nil {
-			return nil, at, errOldFormat
+	for b, err := range p.batches() {
+		if err != nil {
+			return nil, at, err
 		}
-		if b.PartialTrailingRecord {
-			break
-		}
-		next = max(next, after(b.LastOffset()))
-		out := LogBatch{First: b.FirstOffset, Last: b.LastOffset(), ID: RecordID{b.ProducerID, b.ProducerEpoch, b.FirstSequence},
-			Epoch: b.PartitionLeaderEpoch, Transactional: b.IsTransactional, Control: b.Control, Abort: b.Control && abortMarker(b)}
-		if !b.Control {
-			for _, r := range b.Records {
-				out.Records = append(out.Records, LogRecord{Key: r.Key, Offset: b.FirstOffset + r.OffsetDelta})
+		next = max(next, after(b.last))
+		out := LogBatch{First: b.first, Last: b.last, ID: RecordID{b.by.id, b.by.epoch, b.by.seq},
+			Epoch: b.epoch, Transactional: b.transactional(), Control: b.control(), Abort: b.abortMarker()}
+		if !out.Control {
+			records, err := b.unfold(&u.decompressor)
+			if err == nil {
+				err = b.each(records, func(r *record) { out.Records = append(out.Records, LogRecord{Key: r.key, Offset: r.offset}) })
+			}
+			if err != nil {
+				return nil, at, err
 			}
 		}
 		batches = append(batches, out)
-	}
-	if hidden, ok := hiddenNext(block); len(block.RecordsSet) == 0 && ok {
-		next = max(next, hidden)
 	}
 	if next == at {
 		return nil, at, errNothingThere

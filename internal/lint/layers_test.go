@@ -31,7 +31,7 @@ type client struct {
 var clients = []client{
 	{module: "github.com/IBM/sarama", users: []string{"internal/kafka", "bench", "bench/*", "chaos"}, tests: []string{"processor", "internal/e2e", "examples/*"}},
 	{module: "github.com/syndtr/goleveldb", users: []string{"internal/ldb", "bench", "bench/*"}},
-	{module: "github.com/twmb/franz-go", users: []string{"devbroker", "bench", "bench/*"}},
+	{module: "github.com/twmb/franz-go", users: []string{"devbroker", "bench", "bench/*"}, tests: []string{"internal/kafka", "internal/e2e"}},
 	{module: "github.com/lovoo/goka", users: []string{"bench", "bench/*"}},
 	{module: "github.com/prometheus", users: []string{"metrics", "examples/*"}, shown: []string{"metrics"}},
 }

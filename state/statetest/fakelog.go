@@ -1,6 +1,7 @@
 package statetest
 
 import (
+	"bytes"
 	"context"
 	"slices"
 	"sync"
@@ -268,6 +269,18 @@ func (l *FakeLog) Fetch(ctx context.Context, position int64) (state.Records, err
 	return rs, err
 }
 
+// Reuse spoils what Fetch gave, as a reader does that reads into the same memory again: nobody may refer to it any more.
+func (l *FakeLog) Reuse(last state.Records) {
+	for i := range last.Records {
+		for _, b := range [][]byte{last.Records[i].Key, last.Records[i].Value} {
+			for j := range b {
+				b[j] = '?'
+			}
+		}
+	}
+	clear(last.Records)
+}
+
 func (l *FakeLog) read(position int64) (state.Records, <-chan struct{}, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -307,7 +320,9 @@ func (l *FakeLog) answer(position int64) state.Records {
 			rs.FirstEpoch = e.epoch
 		}
 		if e.kind == data {
-			rs.Records = append(rs.Records, e.Record)
+			r := e.Record
+			r.Key, r.Value = bytes.Clone(r.Key), bytes.Clone(r.Value)
+			rs.Records = append(rs.Records, r)
 			rs.Bytes += int64(len(e.Key) + len(e.Value))
 		}
 	}
