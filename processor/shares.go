@@ -49,6 +49,7 @@ const (
 	memoryTables = 8
 	mostRebuilds = 4
 	mostRebuild  = 16 << 20 // more of it makes a rebuild hardly faster
+	leastRebuild = 4 << 20  // less of it makes it slower than another one beside it makes up for
 	mostBuffer   = 4 << 20
 	// mostBatch is that of a restore without a turn. LevelDB's memory table becomes as large as a batch.
 	mostBatch = 512 << 10
@@ -122,14 +123,16 @@ func (c crowd) share(memory int64) shares {
 	if n := c.stores() * memoryTables; n > 0 {
 		s.buffer = int(parts[1]) / n
 	}
-	s.turns()
+	s.turns(c.stores())
 	return s
 }
 
-// turns divides three quarters of the layers among rebuilds: two at a time, or more where they have all they can use.
-func (s *shares) turns() {
+// turns divides three quarters of the layers among rebuilds: while one waits for its broker or its disk others go on. There are two
+// at least, so that one whose broker is away is not waited for.
+func (s *shares) turns(stores int) {
 	all := s.layers * 3 / 4 * (4 + flushed) / 4 // what is reserved is not flushed either
-	s.rebuild = min(all/2, mostRebuild)
+	n := max(2, min(all/leastRebuild, mostRebuilds, int64(stores)))
+	s.rebuild = min(all/n, mostRebuild)
 	s.rebuilds = int(min(all/s.rebuild, mostRebuilds))
 	s.reserve = min(s.rebuild*4/(4+flushed), s.layers*3/4/int64(s.rebuilds))
 }

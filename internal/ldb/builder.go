@@ -47,11 +47,11 @@ type limits struct {
 	least int // but not so few
 }
 
-// The bytes are a quarter of what a rebuild has at most. With fewer ways than the least, rows that are not much smaller than
+// The bytes are a quarter of what each of four rebuilds has by default. With fewer ways than the least, rows that are not much smaller than
 // the bytes would be written too often.
 const (
 	mostWays   = 32
-	mergeBytes = 4 << 20
+	mergeBytes = 5 << 19
 	leastWays  = 6
 )
 
