@@ -11,7 +11,10 @@ import (
 )
 
 // answers is a log that answers as it is told.
-type answers struct{ next []state.Records }
+type answers struct {
+	state.Log
+	next []state.Records
+}
 
 func (a *answers) Bounds(context.Context) (state.Bounds, error) { return state.Bounds{}, nil }
 

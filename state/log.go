@@ -77,6 +77,8 @@ type Log interface {
 	// and then answers Next == Position. Two calls never overlap, and a call with a position other than the
 	// last answer's Next is a seek: what an older request still brings is dropped.
 	Fetch(ctx context.Context, position int64) (Records, error)
+	// Reuse takes back what the last Fetch gave, to which nobody refers any more: it may be read into again.
+	Reuse(last Records)
 }
 
 // Next is the position after the record.

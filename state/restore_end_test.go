@@ -27,6 +27,13 @@ func TestR08_R09_R11_EndWithoutRecords(t *testing.T) {
 		b.log.Compact(true)
 		require.Equal(t, int64(11), b.restore().Position)
 	})
+	inBubble("what was applied is given back", t, func(t *testing.T, b *bench) {
+		b.put(10, "k")
+		log := &givenBack{FakeLog: b.log}
+		_, err := state.Restore(t.Context(), b.s, log, b.o)
+		require.NoError(t, err)
+		require.Equal(t, 10, log.records)
+	})
 	inBubble("R11_AbortedRecords", t, func(t *testing.T, b *bench) {
 		b.put(3, "k")
 		b.log.PutAborted("k1", "aborted")
@@ -34,6 +41,17 @@ func TestR08_R09_R11_EndWithoutRecords(t *testing.T) {
 		out := b.restore()
 		require.Equal(t, int64(3), out.Records)
 	})
+}
+
+// givenBack counts the records that are given back to a log.
+type givenBack struct {
+	*statetest.FakeLog
+	records int
+}
+
+func (l *givenBack) Reuse(last state.Records) {
+	l.records += len(last.Records)
+	l.FakeLog.Reuse(last)
 }
 
 func TestR12_R13_EndBehindATransaction(t *testing.T) {

@@ -114,13 +114,10 @@ func (sh *shell) do(ctx context.Context, c command) (event, error) {
 	return evDone{}, nil
 }
 
-// reuser is a Log that takes back what Fetch gave last.
-type reuser interface{ Reuse(last Records) }
-
 // reuse gives back what was applied. Who is told of changes may refer to it for longer.
 func (sh *shell) reuse(c command) {
-	if l, ok := sh.l.(reuser); ok && len(c.apply.Records) > 0 && (sh.told.hidden || !sh.told.telling()) {
-		l.Reuse(c.apply)
+	if c.kind == cmdApply && len(c.apply.Records) > 0 && (sh.told.hidden || !sh.told.telling()) {
+		sh.l.Reuse(c.apply)
 	}
 }
 

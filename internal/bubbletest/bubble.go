@@ -16,7 +16,7 @@ import (
 
 // Run is synctest.Test with three conditions met:
 //
-// sarama starts go-metrics' process-wide ticker with its first fetch, whatever registry it is given, and a ticker keeps
+// sarama starts go-metrics' process-wide ticker with the first fetch of its own, whatever registry it is given, and a ticker keeps
 // time from passing; so meters are switched off in this process. LevelDB's own goroutines end a moment after it is
 // closed; so time passes after fn. Under the race detector one thread at a time runs Go code: the timers of a bubble
 // share one context of the detector, which breaks when two threads run timers at once (golang/go#78156). Races are

@@ -18,7 +18,7 @@ import (
 // TestLoginEnds: a broker that ends a login after a while (KIP-368) is logged in to again before: no fetch fails.
 func TestLoginEnds(t *testing.T) {
 	t.Parallel()
-	const lifetime = 20 * time.Second
+	const lifetime = 30 * time.Second
 	g := newGuardedAlone(t, startGuardedWith(t, map[string]string{"connections.max.reauth.ms": strconv.FormatInt(lifetime.Milliseconds(), 10)}))
 	g.tables()
 	g.grant(onTopic("table", read))

@@ -155,7 +155,7 @@ func (c *Client) onWire(ctx context.Context, node int32, u use, fn func(*wire) e
 	if err != nil {
 		return err
 	}
-	return c.onAddr(ctx, k.key, func(b *sarama.Broker) error {
+	return k.within(ctx, func(b *sarama.Broker) error {
 		if err := k.renew(b); err != nil {
 			return err
 		}
@@ -168,12 +168,7 @@ func (c *Client) onAddr(ctx context.Context, key connKey, fn func(*sarama.Broker
 	if err != nil {
 		return err
 	}
-	if limit := key.purpose.patience(); limit > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, limit)
-		defer cancel()
-	}
-	return k.do(ctx, fn)
+	return k.within(ctx, fn)
 }
 
 func (c *Client) conn(key connKey) (*conn, error) {

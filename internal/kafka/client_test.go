@@ -250,6 +250,24 @@ func TestDialEnds(t *testing.T) {
 	})
 }
 
+// TestHandshakeEnds: a port that takes a connection and says nothing does not hold up a purpose that has no end of its own.
+func TestHandshakeEnds(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	conf := sarama.NewConfig()
+	conf.Net.TLS.Enable, conf.Net.ReadTimeout = true, 50*time.Millisecond
+	c, err := NewClient(Config{Brokers: []string{l.Addr().String()}, Sarama: conf})
+	require.NoError(t, err)
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	err = c.onAddr(ctx, connKey{l.Addr().String(), use{ForFetch, nil}}, nil)
+	require.Error(t, err)
+	require.NoError(t, ctx.Err())
+	require.True(t, transport(err), "it may be over the next time: %v", err)
+}
+
 // silentProxy is a proxy that does not answer; the dial that has no context would last for ever.
 type silentProxy struct{}
 

@@ -86,6 +86,16 @@ func (c *conn) do(ctx context.Context, fn func(*sarama.Broker) error) error {
 	return err
 }
 
+// within is do, for as long at most as the purpose has patience.
+func (c *conn) within(ctx context.Context, fn func(*sarama.Broker) error) error {
+	if limit := c.key.purpose.patience(); limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, limit)
+		defer cancel()
+	}
+	return c.do(ctx, fn)
+}
+
 // pipe is do for requests whose answers come later: fn returns when its request is written, and the next may follow. fn
 // hands what it is given on to whoever reads the answer: to be called when that is an error, after which the connection is
 // of no more use. pipe's error is fn's or that of the connection; the end of ctx alone, once the request is written, is none.
@@ -136,7 +146,8 @@ func (c *conn) open(ctx context.Context) error {
 	conf := *c.client.conf
 	conf.Net.Proxy.Enable, conf.Net.Proxy.Dialer = true, w
 	if conf.Net.TLS.Enable {
-		w.tls, conf.Net.TLS.Enable = w.watchTLS(conf.Net.TLS.Config, c.key.addr), false
+		w.tls, w.handshake = w.watchTLS(conf.Net.TLS.Config, c.key.addr), conf.Net.ReadTimeout
+		conf.Net.TLS.Enable, conf.Net.TLS.Config = false, nil
 	}
 	if c.key.purpose == ForJoin { // a join waits for the other members; Membership bounds each request by its context
 		conf.Net.ReadTimeout = 24 * time.Hour
@@ -172,14 +183,14 @@ func (c *conn) open(ctx context.Context) error {
 
 // loginEvery is how often a connection that sarama has no part in is shown to it: it logs in again, some time before its login is over, with
 // a request of its own (KIP-368).
-const loginEvery = 250 * time.Millisecond
+const loginEvery = time.Second
 
 func (c *conn) renew(b *sarama.Broker) error {
 	if !c.client.conf.Net.SASL.Enable || time.Since(c.login) < loginEvery {
 		return nil
 	}
-	c.login = time.Now()
 	_, err := b.ApiVersions(&sarama.ApiVersionsRequest{})
+	c.login = time.Now()
 	return err
 }
 
@@ -228,6 +239,7 @@ func (c *conn) discard() {
 type wire struct {
 	cancel    context.CancelFunc // of the dial under way
 	tls       *tls.Config        // nil without
+	handshake time.Duration      // what it may take at most
 	speaksTLS atomic.Bool        // the other side's certificate was found good
 
 	asked  int32         // id of the last request that sarama had no part in
@@ -240,13 +252,13 @@ type wire struct {
 }
 
 // connect dials, until ctx ends or close is called, for Net.DialTimeout at most: the user's own dialer may have no end of
-// its own. Whatever that one says may be over the next time, which is what a net.Error stands for.
+// its own. Whatever that one says, but of a wrong certificate, may be over the next time, which is what a net.Error stands for.
 func (w *wire) connect(ctx context.Context, c *conn) error {
 	ctx, cancel := context.WithTimeout(ctx, c.client.conf.Net.DialTimeout)
 	defer cancel()
 	s, err := c.client.dial(ctx, "tcp", c.key.addr)
 	if err != nil {
-		if known := net.Error(nil); errors.As(err, &known) {
+		if known, wrong := net.Error(nil), new(tls.CertificateVerificationError); errors.As(err, &known) || errors.As(err, &wrong) {
 			return err
 		}
 		return &net.OpError{Op: "dial", Net: "tcp", Err: err}
@@ -289,8 +301,9 @@ func (w *wire) Dial(string, string) (net.Conn, error) {
 		return nil, net.ErrClosed
 	}
 	w.spoken = w.socket
-	if w.tls != nil {
+	if w.tls != nil { // sarama sets a deadline of its own with each read, but none for the handshake
 		w.spoken = tls.Client(w.socket, w.tls)
+		return w.spoken, w.socket.SetReadDeadline(time.Now().Add(w.handshake))
 	}
 	return w.spoken, nil
 }

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/IBM/sarama"
 	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/s2"
 	"github.com/klauspost/compress/snappy/xerial"
 	"github.com/klauspost/compress/zstd"
 	"github.com/pierrec/lz4/v4"
@@ -84,11 +86,22 @@ func (d *decompressor) unzstd(in []byte, most int) ([]byte, error) {
 		}
 	}
 	defer d.zstd.Put(r)
-	return r.DecodeAll(in, nil)
+	out, err := r.DecodeAll(in, nil)
+	if errors.Is(err, zstd.ErrDecoderSizeExceeded) {
+		err = errTooLarge
+	}
+	return out, err
 }
 
-// unsnap takes both forms that producers write, with xerial's frames and without. What it comes to is not known before.
+// unsnap takes both forms that producers write, with xerial's frames and without. What frames come to is not known before.
 func unsnap(in []byte, most int) ([]byte, error) {
+	if !bytes.HasPrefix(in, xerialMagic()) {
+		n, err := s2.DecodedLen(in)
+		if err != nil || n > most {
+			return nil, cmp.Or(err, errTooLarge)
+		}
+		return s2.Decode(make([]byte, n), in)
+	}
 	for size := min(4*len(in)+64, most); ; size = min(2*size, most) {
 		out, err := xerial.DecodeCapped(make([]byte, 0, size), in)
 		if !errors.Is(err, xerial.ErrDstTooSmall) {
@@ -99,3 +112,6 @@ func unsnap(in []byte, most int) ([]byte, error) {
 		}
 	}
 }
+
+// xerialMagic begins what has xerial's frames.
+func xerialMagic() []byte { return []byte("\x82SNAPPY\x00") }

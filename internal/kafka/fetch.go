@@ -44,7 +44,10 @@ type fetcher struct {
 	metaWait  time.Duration
 }
 
-type fetchingNode struct{ aloneLast bool }
+type fetchingNode struct {
+	aloneLast bool
+	notBefore time.Time // the broker wants to be left alone until then
+}
 
 func newFetcher(cfg ReaderConfig) *fetcher {
 	return &fetcher{cfg: cfg, topics: map[string]Topic{}, nodes: map[int32]*fetchingNode{}}
@@ -155,8 +158,12 @@ func (x *fetcher) plan(node int32, now time.Time) fetchPlan {
 	if now.Before(x.hurry) {
 		p.maxWait = min(p.maxWait, shortWait)
 	}
-	shared, alone := x.due(node, now, &p)
 	n := x.nodes[node]
+	if n != nil && now.Before(n.notBefore) {
+		p.wait = n.notBefore.Sub(now)
+		return p
+	}
+	shared, alone := x.due(node, now, &p)
 	switch {
 	case len(alone) > 0 && (len(shared) == 0 || n == nil || !n.aloneLast):
 		p.alone, p.ample = true, alone[0].ample

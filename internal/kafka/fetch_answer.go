@@ -11,6 +11,9 @@ import (
 // answer applies what came of a plan's fetch.
 func (x *fetcher) answer(p fetchPlan, a fetchAnswer, now time.Time) {
 	x.flying -= p.flying()
+	if n := x.nodes[p.node]; n != nil && a.res != nil && a.res.throttle > 0 {
+		n.notBefore = now.Add(a.res.throttle)
+	}
 	a.unfold(p, &x.unfold)
 	others := slices.ContainsFunc(a.chunks, func(c chunk) bool { return c.next > c.position })
 	for i := range p.asks {
@@ -21,7 +24,7 @@ func (x *fetcher) answer(p fetchPlan, a fetchAnswer, now time.Time) {
 		k.flow.asking = false
 		got := received{since: k.since, alone: p.alone, ample: p.ample, behind: others && i > 0}
 		if a.chunks != nil {
-			got.chunk, got.throttled = a.chunks[i], a.res.throttled
+			got.chunk, got.throttled = a.chunks[i], a.res.throttle > 0
 		}
 		if x.answerOne(k, &a, got, now) {
 			k.flow.stale = true
@@ -59,10 +62,7 @@ func (x *fetcher) answerOne(k *fetchAsk, a *fetchAnswer, got received, now time.
 
 // undecoded tells whether an answer came that is none.
 func undecoded(err error) bool {
-	if _, ok := errors.AsType[sarama.KError](err); ok {
-		return false // of a login that had to be renewed
-	}
-	return !transport(err) && !errors.Is(err, sarama.ErrUnsupportedVersion)
+	return !transport(err)
 }
 
 // received is what an answer has of a partition, and how it came: what an empty one says depends on it. behind: others,

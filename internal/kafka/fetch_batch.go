@@ -91,10 +91,10 @@ func (u *unfolder) chunk(p *part, position int64) chunk {
 	return c
 }
 
-// take puts a batch's records into a chunk. One that compaction has emptied says nothing.
+// take puts a batch's records into a chunk. One that compaction has emptied has the epoch that it had before.
 func (u *unfolder) take(c *chunk, b *recordBatch, drop bool, arena *headerArena) error {
 	out := &c.records
-	if b.last < out.Position || b.count == 0 {
+	if b.last < out.Position {
 		return nil
 	}
 	records, err := b.unfold(&u.decompressor)
@@ -127,7 +127,7 @@ func (u *unfolder) take(c *chunk, b *recordBatch, drop bool, arena *headerArena)
 	}
 	out.LastEpoch = b.epoch
 	if b.compressed() && len(out.Records) > len(before.Records) {
-		c.bytes += int64(len(records))
+		c.bytes += int64(cap(records))
 	}
 	return nil
 }

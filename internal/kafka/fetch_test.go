@@ -63,7 +63,10 @@ func (s *script) plan() (fetchPlan, []int32) {
 type parts map[int32]*part
 
 func (b parts) answer(throttled bool) fetchAnswer {
-	res := &fetched{throttled: throttled, parts: map[partOf]*part{}}
+	res := &fetched{parts: map[partOf]*part{}}
+	if throttled {
+		res.throttle = time.Second
+	}
 	for p, got := range b {
 		res.parts[partOf{"t", p}] = got
 	}
@@ -87,7 +90,7 @@ func partWith(first int64, n int, end int64) *part {
 
 // emptied puts a batch that compaction has emptied behind what a part has, up to next.
 func emptied(p *part, next int64) *part {
-	p.log = append(p.log, encodeBatch(kmsg.RecordBatch{FirstOffset: next - 1, ProducerID: -1, PartitionLeaderEpoch: 3})...)
+	p.log = append(p.log, encodeBatch(kmsg.RecordBatch{FirstOffset: next - 1, ProducerID: -1, PartitionLeaderEpoch: 4})...)
 	return p
 }
 
@@ -167,7 +170,44 @@ func TestBufferedComesBeforeTheError(t *testing.T) {
 	require.Equal(t, int16(29), e.Code)
 }
 
-// TestR56_DamageIsIsolated: sarama fails the whole answer; each partition is asked alone, all but the damaged go on, and
+// TestR56_DamagedPart: a part that is damaged is asked for alone, and named when it comes so three times; the others of its answer are good.
+func TestR56_DamagedPart(t *testing.T) {
+	s := newScript(t)
+	bad, good := s.open(0, 7), s.open(1, 0)
+	for range 10 {
+		s.pass(time.Minute)
+		p, _ := s.plan()
+		b := parts{}
+		for _, k := range p.asks {
+			of := partWith(k.position, 1, k.position+1)
+			if k.flow == bad {
+				of.log[len(of.log)-1] ^= 1
+			}
+			b[k.flow.partition] = of
+		}
+		s.answer(p, b)
+	}
+	require.ErrorIs(t, bad.err, errChecksum)
+	require.Equal(t, &BatchError{Topic: "t", Partition: 0, Position: 7, Err: errChecksum}, bad.err)
+	require.NoError(t, good.err)
+	require.Positive(t, good.position)
+}
+
+// A broker that throttles is left alone for as long as it says.
+func TestThrottled(t *testing.T) {
+	s := newScript(t)
+	s.open(0, 0)
+	p, _ := s.plan()
+	s.x.answer(p, parts{0: partWith(0, 1, 9)}.answer(true), s.now)
+	p, asked := s.plan()
+	require.Empty(t, asked)
+	require.Equal(t, time.Second, p.wait)
+	s.pass(time.Second)
+	_, asked = s.plan()
+	require.Len(t, asked, 1)
+}
+
+// TestR56_DamageIsIsolated: an answer is none; each partition is asked alone, all but the damaged go on, and
 // that one is named, without a fetch more.
 func TestR56_DamageIsIsolated(t *testing.T) {
 	s := newScript(t)

@@ -99,9 +99,9 @@ func appendCount(b []byte, n int) []byte { return binary.AppendUvarint(b, uint64
 
 // fetched is the answer to a Fetch.
 type fetched struct {
-	code      sarama.KError
-	throttled bool
-	parts     map[partOf]*part
+	code     sarama.KError
+	throttle time.Duration // how long to wait with the next (KIP-219)
+	parts    map[partOf]*part
 }
 
 // part is what an answer has of a partition.
@@ -132,10 +132,13 @@ var errAnswer = errors.New("kafka: a Fetch answer is malformed")
 
 // readFetched reads an answer behind its head.
 func readFetched(in *answerReader, logs *spare[byte]) (*fetched, error) {
-	f := &fetched{throttled: in.int32() > 0, code: sarama.KError(in.int16()), parts: map[partOf]*part{}}
+	f := &fetched{throttle: time.Duration(in.int32()) * time.Millisecond, code: sarama.KError(in.int16()), parts: map[partOf]*part{}}
 	in.int32() // the session
 	for range in.count() {
 		topic := string(in.bytes(in.count()))
+		if in.err != nil {
+			return nil, in.err
+		}
 		for range in.count() {
 			of := partOf{topic, in.int32()}
 			f.parts[of] = in.part(logs)
@@ -149,7 +152,10 @@ func readFetched(in *answerReader, logs *spare[byte]) (*fetched, error) {
 	if in.err == nil && in.left != 0 {
 		in.err = errAnswer
 	}
-	return f, in.err
+	if in.err != nil {
+		return nil, in.err
+	}
+	return f, nil
 }
 
 // answerReader reads an answer field by field. The first error stays, and what is read after it is zero.

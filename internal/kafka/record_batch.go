@@ -36,6 +36,7 @@ const (
 	sumFrom   = 21 // what the CRC is of
 
 	leastRecord = 7 // bytes, but for what is compressed
+	mostGuessed = 64 << 10
 )
 
 var (
@@ -90,16 +91,20 @@ func (b *recordBatch) compressed() bool    { return b.attributes&codecBits != 0 
 func (b *recordBatch) size() int           { return batchOverhead + len(b.body) }
 func (b *recordBatch) transactional() bool { return b.attributes&transactionalBit != 0 }
 
-// room is how many records to expect, whatever the head says.
+// room is how many records to make room for: what the head says is not believed beyond what there can be.
 func (b *recordBatch) room() int {
 	if b.compressed() {
-		return b.count
+		return min(b.count, mostGuessed)
 	}
 	return min(b.count, len(b.body)/leastRecord)
 }
 
-// unfold gives the records uncompressed; they are the batch's own bytes where they were not compressed.
+// unfold gives the records uncompressed; they are the batch's own bytes where they were not compressed. Of one that is emptied
+// nothing is left that could be.
 func (b *recordBatch) unfold(d *decompressor) ([]byte, error) {
+	if b.count == 0 {
+		return nil, nil
+	}
 	return d.unfold(sarama.CompressionCodec(b.attributes&codecBits), b.body)
 }
 
@@ -210,7 +215,7 @@ func (b *recordBatch) abortMarker() (abort bool) {
 		return false
 	}
 	_ = b.each(b.body, func(r *record) {
-		abort = r.offset == b.first && len(r.key) >= 4 && binary.BigEndian.Uint16(r.key[2:]) == 0
+		abort = abort || r.offset == b.first && len(r.key) >= 4 && binary.BigEndian.Uint16(r.key[2:]) == 0
 	})
 	return abort
 }

@@ -6,9 +6,9 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
-	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/IBM/sarama"
 	"github.com/klauspost/compress/gzip"
@@ -60,16 +60,20 @@ func values(r state.Records) (out []string) {
 	return out
 }
 
-// TestR09_EmptiedBatches: what compaction has emptied is passed, wherever it lies, and says nothing of epochs.
+// TestR09_EmptiedBatches: what compaction has emptied is passed, wherever it lies, and has an epoch like any other.
 func TestR09_EmptiedBatches(t *testing.T) {
 	u := new(unfolder)
 	c := u.chunk(emptied(partWith(10, 5, 99), 20), 10)
 	require.Equal(t, [2]int64{20, 5}, [2]int64{c.next, int64(len(c.records.Records))})
-	require.Equal(t, int32(3), c.records.LastEpoch)
+	require.Equal(t, [2]int32{3, 4}, [2]int32{c.records.FirstEpoch, c.records.LastEpoch})
+	require.Equal(t, int64(5), c.records.Present)
 	c = u.chunk(emptied(&part{}, 20), 10)
 	require.Equal(t, int64(20), c.next)
-	require.Equal(t, state.UnknownEpoch, c.records.LastEpoch)
+	require.Equal(t, [2]int32{4, 4}, [2]int32{c.records.FirstEpoch, c.records.LastEpoch})
+	require.Zero(t, c.bytes)
 	require.False(t, c.short)
+	zipped := encodeBatch(kmsg.RecordBatch{FirstOffset: 19, Attributes: 1})
+	require.Equal(t, int64(20), u.chunk(&part{log: zipped}, 10).next, "nothing is left to unfold")
 }
 
 // TestR56_DamagedBatch: a batch that is not what it says is an error, once those before it have been given.
@@ -106,6 +110,13 @@ func TestR56_DamagedBatch(t *testing.T) {
 		})
 	}
 	require.ErrorIs(t, new(unfolder).chunk(&part{log: oldFormat()}, 0).err, errOldFormat)
+	for _, attributes := range []int16{0, 1} { // a count that there cannot be makes no room
+		log := encodeBatch(kmsg.RecordBatch{Attributes: attributes}, kmsg.Record{})
+		binary.BigEndian.PutUint32(log[57:], 1<<31-1)
+		c := new(unfolder).chunk(&part{log: sealed(log)}, 0)
+		require.Error(t, c.err)
+		require.LessOrEqual(t, cap(c.records.Records), mostGuessed)
+	}
 }
 
 func compressions(t testing.TB) map[string]func([]byte) []byte {
@@ -147,12 +158,12 @@ func TestCompressedBatches(t *testing.T) {
 			sarama.MaxDecompressedBatchSize = 10_000
 			defer func() { sarama.MaxDecompressedBatchSize = 0 }()
 			c := new(unfolder).chunk(&part{log: encodeWith(kmsg.RecordBatch{Attributes: codec}, compress, valuesOf(5000, 100)...)}, 0)
-			require.Error(t, c.err)
+			require.ErrorIs(t, c.err, errTooLarge)
 		})
 	}
 }
 
-// FuzzRecordBatch: whatever a log has, its records lie in its batches, in order of their offsets where a broker gave those.
+// FuzzRecordBatch: whatever a log has, what is given lies at or behind the position, and is no more than what is there.
 func FuzzRecordBatch(f *testing.F) {
 	for name, compress := range compressions(f) {
 		f.Add(encodeWith(kmsg.RecordBatch{FirstOffset: 5, Attributes: int16(name[0] - '0')}, compress, valuesOf(3, 10)...), int64(6))
@@ -176,6 +187,9 @@ func FuzzRecordBatch(f *testing.F) {
 			if o := c.records.Records[i].Offset; o < position {
 				t.Fatalf("offset %d below %d", o, position)
 			}
+		}
+		if n := int64(len(c.records.Records)); n > c.records.Present {
+			t.Fatalf("%d records of %d", n, c.records.Present)
 		}
 	})
 }
@@ -238,7 +252,7 @@ func TestFetchAnswerIsKafkas(t *testing.T) {
 	data := answerOf()
 	f, err := readAnswer(data, len(data))
 	require.NoError(t, err)
-	require.True(t, f.throttled)
+	require.Equal(t, 5*time.Millisecond, f.throttle)
 	require.Equal(t, sarama.KError(70), f.code)
 	require.Len(t, f.parts, 6)
 	require.Equal(t, &part{code: 1, ends: logEnds{10, 20, 30}, log: []byte("log of b/2"), aborted: []abortedTxn{{8, 15}}}, f.parts[partOf{"b", 2}])
@@ -252,12 +266,25 @@ func TestFetchAnswerIsKafkas(t *testing.T) {
 		_, err = readAnswer(data[:n], len(data))
 		require.True(t, transport(err), "the connection ends: %v", err)
 	}
-	draw := rand.New(rand.NewPCG(1, 2))
-	for range 10_000 { // no more than that it ends
-		spoiled := bytes.Clone(data)
-		for range 1 + draw.IntN(3) {
-			spoiled[draw.IntN(len(spoiled))] = byte(draw.Uint32())
+}
+
+// FuzzFetchAnswer: whatever comes, the parts of an answer are no larger than it.
+func FuzzFetchAnswer(f *testing.F) {
+	f.Add(answerOf())
+	f.Fuzz(func(t *testing.T, data []byte) {
+		res, err := readAnswer(data, len(data))
+		if (err == nil) != (res != nil) {
+			t.Fatal(res, err)
 		}
-		_, _ = readAnswer(spoiled, len(spoiled))
-	}
+		if err != nil {
+			return
+		}
+		size := 0
+		for _, p := range res.parts {
+			size += len(p.log)
+		}
+		if size > len(data) {
+			t.Fatalf("parts of %d bytes in an answer of %d", size, len(data))
+		}
+	})
 }
