@@ -4,6 +4,7 @@ package e2e_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"sync"
@@ -165,10 +166,15 @@ func (p *program) requireFold() map[string]string {
 	return rows
 }
 
-// requireAudit requires that tarn itself finds no difference between table and topic.
+// requireAudit requires that tarn itself finds no difference between table and topic, once all of its tasks run.
 func (p *program) requireAudit() {
 	p.Helper()
-	audits, err := p.verify(p.Context())
+	var audits []observe.Audit
+	var err error
+	p.eventually("an audit", func() bool {
+		audits, err = p.verify(p.Context())
+		return !errors.Is(err, processor.ErrNotReady)
+	})
 	require.NoError(p, err)
 	require.NotEmpty(p, audits)
 	for _, of := range audits {

@@ -97,7 +97,7 @@ func (d *decompressor) unzstd(in []byte, most int) ([]byte, error) {
 func unsnap(in []byte, most int) ([]byte, error) {
 	if !bytes.HasPrefix(in, xerialMagic()) {
 		n, err := s2.DecodedLen(in)
-		if err != nil || n > most {
+		if err != nil || n > min(most, mostSnapped*len(in)) {
 			return nil, cmp.Or(err, errTooLarge)
 		}
 		return s2.Decode(make([]byte, n), in)
@@ -112,6 +112,9 @@ func unsnap(in []byte, most int) ([]byte, error) {
 		}
 	}
 }
+
+// mostSnapped is how much a byte can unfold to at most: three are a copy of 64.
+const mostSnapped = 22
 
 // xerialMagic begins what has xerial's frames.
 func xerialMagic() []byte { return []byte("\x82SNAPPY\x00") }
