@@ -115,24 +115,43 @@ func (c *Client) ClusterID() string {
 // onNode runs fn on the connection of that use to a broker known from metadata.
 // It fails with *Error (retriable) where the broker is not known.
 func (c *Client) onNode(ctx context.Context, node int32, u use, fn func(*sarama.Broker) error) error {
-	addr, err := c.addr(node, u)
+	k, err := c.connTo(node, u)
 	if err != nil {
 		return err
 	}
-	return c.onAddr(ctx, connKey{addr, u}, fn)
+	return k.within(ctx, fn)
 }
 
 // pipe is onNode for requests whose answers come later; see conn.pipe.
 func (c *Client) pipe(ctx context.Context, node int32, u use, fn func(b *sarama.Broker, cut func()) error) error {
-	addr, err := c.addr(node, u)
-	if err != nil {
-		return err
-	}
-	k, err := c.conn(connKey{addr, u})
+	k, err := c.connTo(node, u)
 	if err != nil {
 		return err
 	}
 	return k.pipe(ctx, fn)
+}
+
+// onWire is onNode for requests that sarama has no part in.
+func (c *Client) onWire(ctx context.Context, node int32, u use, fn func(*wire) error) error {
+	k, err := c.connTo(node, u)
+	if err != nil {
+		return err
+	}
+	return k.within(ctx, func(b *sarama.Broker) error {
+		if err := k.renew(b); err != nil {
+			return err
+		}
+		return fn(k.wire.Load())
+	})
+}
+
+// connTo gives the connection of that use to a broker known from metadata.
+func (c *Client) connTo(node int32, u use) (*conn, error) {
+	addr, err := c.addr(node, u)
+	if err != nil {
+		return nil, err
+	}
+	return c.conn(connKey{addr, u})
 }
 
 func (c *Client) addr(node int32, u use) (string, error) {
@@ -143,24 +162,6 @@ func (c *Client) addr(node int32, u use) (string, error) {
 		return "", &Error{Code: int16(sarama.ErrBrokerNotAvailable), Request: string(u.purpose), Partition: -1, Detail: fmt.Sprintf("broker %d", node)}
 	}
 	return addr, nil
-}
-
-// onWire is onNode for requests that sarama has no part in.
-func (c *Client) onWire(ctx context.Context, node int32, u use, fn func(*wire) error) error {
-	addr, err := c.addr(node, u)
-	if err != nil {
-		return err
-	}
-	k, err := c.conn(connKey{addr, u})
-	if err != nil {
-		return err
-	}
-	return k.within(ctx, func(b *sarama.Broker) error {
-		if err := k.renew(b); err != nil {
-			return err
-		}
-		return fn(k.wire.Load())
-	})
 }
 
 func (c *Client) onAddr(ctx context.Context, key connKey, fn func(*sarama.Broker) error) error {

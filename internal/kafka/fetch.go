@@ -77,7 +77,7 @@ type fetchPlan struct {
 func (p *fetchPlan) request() *fetchRequest {
 	r := &fetchRequest{maxWait: p.maxWait, bytes: p.bytes, committed: true}
 	for _, a := range p.asks {
-		r.asks = append(r.asks, partAsk{partOf{a.flow.topic, a.flow.partition}, a.position, a.epoch, a.bytes})
+		r.asks = append(r.asks, partAsk{a.flow.of(), a.position, a.epoch, a.bytes})
 	}
 	return r
 }
@@ -98,7 +98,7 @@ func (a *fetchAnswer) unfold(p fetchPlan, u *unfolder) {
 	a.chunks = make([]chunk, len(p.asks))
 	for i := range p.asks {
 		k := &p.asks[i]
-		if got := a.res.parts[partOf{k.flow.topic, k.flow.partition}]; got != nil && got.code == sarama.ErrNoError {
+		if got := a.res.parts[k.flow.of()]; got != nil && got.code == sarama.ErrNoError {
 			a.chunks[i] = u.chunk(got, k.position)
 		}
 	}
@@ -251,18 +251,14 @@ func (x *fetcher) due(node int32, now time.Time, p *fetchPlan) (shared, alone []
 
 // take puts flows into a plan. Two Cursors of one partition go into different fetches.
 func (x *fetcher) take(p *fetchPlan, flows []*flow) {
-	type name struct {
-		topic     string
-		partition int32
-	}
-	taken := make(map[name]bool, len(flows))
+	taken := make(map[partOf]bool, len(flows))
 	sum, held := int64(0), x.held()
 	for _, f := range flows {
-		if taken[name{f.topic, f.partition}] {
+		if taken[f.of()] {
 			p.maxWait = min(p.maxWait, shortWait)
 			continue
 		}
-		taken[name{f.topic, f.partition}] = true
+		taken[f.of()] = true
 		x.asked++
 		since := f.lastAsked
 		f.lastAsked, f.asking = x.asked, true

@@ -46,7 +46,7 @@ func (x *fetcher) answerOne(k *fetchAsk, a *fetchAnswer, got received, now time.
 	case a.res.code != sarama.ErrNoError:
 		return f.refused(a.res.code, now)
 	}
-	part := a.res.parts[partOf{f.topic, f.partition}]
+	part := a.res.parts[f.of()]
 	if part == nil {
 		f.later(now)
 		return false

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -119,10 +120,8 @@ type abortedTxn struct{ producer, first int64 }
 func (c *Client) fetch(ctx context.Context, node int32, u use, r *fetchRequest) (res *fetched, sent bool, err error) {
 	err = c.onWire(ctx, node, u, func(w *wire) error {
 		sent = true
-		return w.exchange(c.conf, r.maxWait, func(id int32) []byte { return r.appendTo(nil, id, c.conf.ClientID) }, func(in *answerReader) (err error) {
-			res, err = readFetched(in, r.logs)
-			return err
-		})
+		res, err = w.fetch(c.conf, r)
+		return err
 	})
 	return res, sent, err
 }
@@ -185,12 +184,17 @@ func (in *answerReader) part(logs *spare[byte]) *part {
 	return p
 }
 
-// fill reads n bytes, which must be there.
-func (in *answerReader) fill(out []byte) {
-	if in.err == nil && len(out) > in.left {
+// has tells whether the answer goes on for n bytes. Where it does not it is malformed.
+func (in *answerReader) has(n int) bool {
+	if in.err == nil && n > in.left {
 		in.err = errAnswer
 	}
-	if in.err != nil {
+	return in.err == nil
+}
+
+// fill reads as many bytes as it is given.
+func (in *answerReader) fill(out []byte) {
+	if !in.has(len(out)) {
 		clear(out)
 		return
 	}
@@ -213,10 +217,7 @@ func (in *answerReader) int64() int64 {
 
 // bytes are a piece of its own.
 func (in *answerReader) bytes(n int) []byte {
-	if n > in.left && in.err == nil {
-		in.err = errAnswer
-	}
-	if in.err != nil || n == 0 {
+	if !in.has(n) || n == 0 {
 		return nil
 	}
 	out := make([]byte, n)
@@ -224,12 +225,14 @@ func (in *answerReader) bytes(n int) []byte {
 	return out
 }
 
-func (in *answerReader) uvarint() (v uint64) {
+// uvarint reads a number of 31 bits: no length is greater.
+func (in *answerReader) uvarint() int {
+	v := uint64(0)
 	for shift := 0; shift < 35; shift += 7 {
 		in.fill(in.buf[:1])
 		v |= uint64(in.buf[0]&0x7f) << shift
-		if in.buf[0] < 0x80 {
-			return v
+		if in.buf[0] < 0x80 && v <= math.MaxInt32 {
+			return int(v)
 		}
 	}
 	if in.err == nil {
@@ -238,24 +241,20 @@ func (in *answerReader) uvarint() (v uint64) {
 	return 0
 }
 
-// count is the length of what is compact, 0 for null. What is longer than the answer is malformed, but of records that shows when
-// they are read.
+// count is the length of what is compact, 0 for null. What there is of it takes a byte at least.
 func (in *answerReader) count() int {
-	n := int64(in.uvarint()) - 1
-	if n > int64(in.left) && in.err == nil {
-		in.err = errAnswer
-	}
-	if in.err != nil {
+	n := max(in.uvarint()-1, 0)
+	if !in.has(n) {
 		return 0
 	}
-	return int(max(n, 0))
+	return n
 }
 
 // tags passes fields that are not asked for.
 func (in *answerReader) tags() {
 	for range in.uvarint() {
 		in.uvarint()
-		in.skip(int(in.uvarint()))
+		in.skip(in.uvarint())
 		if in.err != nil {
 			return
 		}
@@ -263,28 +262,25 @@ func (in *answerReader) tags() {
 }
 
 func (in *answerReader) skip(n int) {
-	if n > in.left && in.err == nil {
-		in.err = errAnswer
-	}
-	if in.err != nil {
+	if !in.has(n) {
 		return
 	}
 	_, in.err = in.from.Discard(n)
 	in.left -= n
 }
 
-// exchange sends a request with an id and reads its answer, behind the head. Nothing else is under way on the connection.
-func (w *wire) exchange(conf *sarama.Config, wait time.Duration, request func(id int32) []byte, read func(*answerReader) error) error {
+// fetch sends a request and reads its answer. Nothing else is under way on the connection.
+func (w *wire) fetch(conf *sarama.Config, r *fetchRequest) (*fetched, error) {
 	s := w.stream()
 	w.asked++
 	if err := s.SetDeadline(time.Now().Add(conf.Net.WriteTimeout)); err != nil {
-		return err
+		return nil, err
 	}
-	if _, err := s.Write(request(w.asked)); err != nil {
-		return err
+	if _, err := s.Write(r.appendTo(nil, w.asked, conf.ClientID)); err != nil {
+		return nil, err
 	}
-	if err := s.SetDeadline(time.Now().Add(conf.Net.ReadTimeout + wait)); err != nil {
-		return err
+	if err := s.SetDeadline(time.Now().Add(conf.Net.ReadTimeout + r.maxWait)); err != nil {
+		return nil, err
 	}
 	if w.reader == nil {
 		w.reader = bufio.NewReaderSize(s, readerBytes)
@@ -293,20 +289,21 @@ func (w *wire) exchange(conf *sarama.Config, wait time.Duration, request func(id
 	size := in.int32()
 	in.left = int(size)
 	if most := sarama.MaxResponseSize; in.err == nil && (size < 0 || size > most) {
-		return fmt.Errorf("kafka: an answer of %d bytes: %w", size, errAnswer)
+		return nil, fmt.Errorf("kafka: an answer of %d bytes: %w", size, errAnswer)
 	}
 	id := in.int32()
 	in.tags()
 	if in.err == nil && id != w.asked {
-		return fmt.Errorf("kafka: an answer to request %d, asked was %d: %w", id, w.asked, errAnswer)
+		return nil, fmt.Errorf("kafka: an answer to request %d, asked was %d: %w", id, w.asked, errAnswer)
 	}
 	if in.err != nil {
-		return in.err
+		return nil, in.err
 	}
-	if err := read(in); err != nil {
-		return err
+	res, err := readFetched(in, r.logs)
+	if err != nil {
+		return nil, err
 	}
-	return s.SetDeadline(time.Time{})
+	return res, s.SetDeadline(time.Time{})
 }
 
 // readerBytes is as little as makes heads of parts cheap to read: parts pass by it.

@@ -63,6 +63,8 @@ func newFlow(topic string, partition int32, wake chan<- struct{}) *flow {
 		swell: firstSwell}
 }
 
+func (f *flow) of() partOf { return partOf{f.topic, f.partition} }
+
 // firstSwell is that of small records: the first answer is smaller than it could be for others.
 const firstSwell = 4
 

@@ -133,7 +133,7 @@ func (c *Cursor) batches(ctx context.Context, at int64) (batches []LogBatch, nex
 
 // look fetches once, whatever became of the transactions there.
 func (c *Cursor) look(ctx context.Context, leader int32, offset int64, bytes int32) (*part, error) {
-	of := partOf{c.flow.topic, c.flow.partition}
+	of := c.flow.of()
 	res, _, err := c.reader.client.fetch(ctx, leader, use{ForOffsets, nil}, &fetchRequest{bytes: bytes, asks: []partAsk{{of, offset, state.UnknownEpoch, bytes}}})
 	if err != nil {
 		return nil, err
