@@ -28,7 +28,7 @@ type surrounding struct {
 
 func surroundings(broker string) surrounding {
 	s := surrounding{Date: time.Now(), Go: runtime.Version(), Modules: modules(), Java: javaVersion(), Load: loadNow(), Broker: broker, Settings: map[string]string{},
-		Machine: fmt.Sprintf("%d CPUs (%s), %s of memory, %s/%s", runtime.NumCPU(), cpuModel(), memorySize(), runtime.GOOS, runtime.GOARCH)}
+		Machine: fmt.Sprintf("%s, %s of memory, %s/%s", processors(), memorySize(), runtime.GOOS, runtime.GOARCH)}
 	for _, of := range settings() {
 		s.Settings[of.client] = of.text
 	}
@@ -106,6 +106,9 @@ func loadNow() string {
 	}
 	return "unknown"
 }
+
+// processors are what a program may use, and their model.
+func processors() string { return fmt.Sprintf("%d CPUs (%s)", runtime.NumCPU(), cpuModel()) }
 
 func cpuModel() string {
 	if model, ok := entry("/proc/cpuinfo", "model name"); ok {

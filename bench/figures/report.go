@@ -31,8 +31,9 @@ type Report struct {
 	About string    `json:"about"`
 	Setup []string  `json:"setup"`
 	Began time.Time `json:"began"`
-	// Load is the machine's load average before it: a busy machine makes low figures.
-	Load string `json:"load"`
+	// Machine is where it was measured, and Load its load average before: a busy machine makes low figures.
+	Machine string `json:"machine"`
+	Load    string `json:"load"`
 	// Runs of each client count, Warmups do not.
 	Runs    int `json:"runs"`
 	Warmups int `json:"warmups"`
@@ -65,7 +66,7 @@ func (r Report) Table(form Form) string {
 // Markdown is the report for a document, its plot in a folder. The folder is as the document names it, "" for its own.
 func (r Report) Markdown(folder string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s; %s; load average %s when it began.\n", r.Began.Format("2 January 2006"), r.runs(), r.Load)
+	fmt.Fprintf(&b, "%s on %s; %s; load average %s when it began.\n", r.Began.Format("2 January 2006"), r.Machine, r.runs(), r.Load)
 	fmt.Fprintf(&b, "%s: %s.\n", strings.ToUpper(r.About[:1])+r.About[1:], strings.Join(r.Setup, "; "))
 	fmt.Fprintf(&b, "\n%s\n", r.Table(Markdown))
 	if r.plots() {
