@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 
 	"github.com/tarnstream/tarn/internal/kafka"
@@ -27,13 +28,15 @@ const defaultMemory = 256 << 20
 // budget is the memory of a run: what it is divided into, and what of it is in use.
 type budget struct {
 	shares
-	option int64
-	crowd  crowd
-	shared *ldb.Shared
-	ledger ledger
-	turns  chan struct{} // of rebuilds
-	tasks  atomic.Int64  // that have overlays now
-	stores atomic.Int64  // that are open
+	option  int64
+	crowd   crowd
+	shared  *ldb.Shared
+	ledger  ledger
+	lending sync.Mutex    // so that what was asked last counts
+	turns   chan struct{} // of rebuilds
+	granted atomic.Int64  // of turns, that have their memory
+	tasks   atomic.Int64  // that have overlays now
+	stores  atomic.Int64  // that are open
 
 	producer atomic.Pointer[kafka.Producer] // the newest of the committer
 }
@@ -49,14 +52,21 @@ func newBudget(option int64, c crowd, log *slog.Logger) (*budget, error) {
 			option, c.tasks, c.stores(), least, (least+1<<20-1)>>20)
 	}
 	b := &budget{shares: c.share(option), option: option, crowd: c}
-	b.shared = ldb.NewShared(max(b.cache, 1), openTables, tableWriters)
-	b.ledger.limit, b.ledger.freed, b.ledger.pressed = b.layers, func() {}, func() {}
-	b.ledger.room.Store(b.layers)
+	b.shared = ldb.NewShared(b.cache, openTables, tableWriters)
+	b.ledger.limit, b.ledger.freed, b.ledger.pressed, b.ledger.shifted = b.layers, func() {}, func() {}, b.lend
+	b.ledger.count(0, 0, 0)
 	b.turns = make(chan struct{}, b.rebuilds)
 	log.Info("memory divided", "option", option, "tasks", c.tasks, "stores", c.stores(), "fixed", b.fixed,
-		"stores_bytes", int64(c.stores()*memoryTables)*int64(b.buffer), "blocks", b.cache, "rows", b.rows, "layers", b.layers,
+		"stores_bytes", int64(c.stores()*memoryTables)*int64(b.buffer), "blocks", b.cache, "blocks_most", int64(b.cache)+b.ledger.idle(), "rows", b.rows, "layers", b.layers,
 		"rebuild", b.rebuild, "rebuilds", b.rebuilds, "fetched", b.fetch, "producing", b.write)
 	return b, nil
+}
+
+// lend gives the blocks what the layers have no need of now, and takes it back.
+func (b *budget) lend() {
+	b.lending.Lock()
+	defer b.lending.Unlock()
+	b.shared.SetCache(b.cache + int(b.ledger.idle()))
 }
 
 // crowd is that of a group.
@@ -102,7 +112,9 @@ func (b *budget) restoring(o state.RestoreOptions, waits func()) state.RestoreOp
 			<-b.turns
 			return 0, nil, err
 		}
+		b.granted.Add(1)
 		return int(b.rebuild), func() {
+			b.granted.Add(-1)
 			b.ledger.release(b.reserve)
 			<-b.turns
 		}, nil
@@ -128,7 +140,7 @@ func (s *countedStore) Close() error {
 func (b *budget) stats(reader *kafka.Reader) observe.MemoryStats {
 	layers, _ := b.ledger.bytes()
 	s := observe.MemoryStats{Bound: inUse(b.option), Fixed: programBytes + b.tasks.Load()*taskBytes + b.stores.Load()*storeBytes,
-		Stores: b.stores.Load() * memoryTables * int64(b.buffer), Layers: layers, Rebuilds: int64(len(b.turns)) * b.rebuild,
+		Stores: b.stores.Load() * memoryTables * int64(b.buffer), Layers: layers, Rebuilds: b.granted.Load() * b.rebuild,
 		Fetched: reader.Held()}
 	if b.crowd.stores() > 0 {
 		s.Blocks = int64(b.shared.Bytes())

@@ -8,14 +8,16 @@ import (
 
 // ledger counts the memory of what callbacks have written, of all tasks, from the record in hand to the disk, and of rebuilds
 // that have their turn. Past its limit tasks wait, and what they wait for is a commit and a flush: neither needs anything of
-// the ledger, but a commit needs the callbacks in hand to return.
+// the ledger, but a commit needs the callbacks in hand to return. What it does not need now others may have until it does.
 type ledger struct {
 	limit   int64
 	freed   func() // called, without a lock, when it is no more full
 	pressed func() // called, without a lock, when a reservation has to wait
+	shifted func() // called, without a lock, when idle may be another. It falls at once, and rises when it can by two steps
 
 	isFull atomic.Bool
 	room   atomic.Int64 // limit without what is reserved
+	spare  atomic.Int64 // what is left of it, in steps, as shifted was told
 
 	mu       sync.Mutex // guards what follows
 	held     int64
@@ -24,27 +26,49 @@ type ledger struct {
 	fell     chan struct{} // closed when held or reserved falls; nil while nobody waits
 }
 
+// idleStep keeps shifted from being called for every change.
+const idleStep = 1 << 20
+
 // full tells that tasks have to wait. It is asked with every record.
 func (l *ledger) full() bool { return l.isFull.Load() }
 
-// change changes what is counted, with mu held, and tells whether tasks need not wait any more.
-func (l *ledger) change(held, pending, reserved int64) (freed bool) {
+// count changes what is counted, and tells whom it concerns.
+func (l *ledger) count(held, pending, reserved int64) {
+	l.mu.Lock()
+	freed, shifted := l.change(held, pending, reserved)
+	l.mu.Unlock()
+	if freed {
+		l.freed()
+	}
+	if shifted {
+		l.shifted()
+	}
+}
+
+// change changes what is counted, with mu held, and tells whether tasks need not wait any more, and whether idle is another.
+func (l *ledger) change(held, pending, reserved int64) (freed, shifted bool) {
 	l.held, l.pending, l.reserved = l.held+held, l.pending+pending, l.reserved+reserved
 	if (held < 0 || reserved < 0) && l.fell != nil {
 		close(l.fell)
 		l.fell = nil
 	}
 	room := l.limit - l.reserved
-	if reserved != 0 {
-		l.room.Store(room)
-	}
-	full := l.held >= room
-	if full != l.isFull.Load() {
+	l.room.Store(room)
+	if full := l.held >= room; full != l.isFull.Load() {
 		l.isFull.Store(full)
-		return !full
+		freed = !full
 	}
-	return false
+	spare := max(room-l.held, 0) / idleStep
+	if told := l.spare.Load(); spare < told || spare > told+1 {
+		l.spare.Store(spare)
+		shifted = true
+	}
+	return freed, shifted
 }
+
+// idle is what neither changes nor rebuilds need now: a step less, so that changes that make no whole step have room while it is
+// taken back.
+func (l *ledger) idle() int64 { return max(l.spare.Load()-1, 0) * idleStep }
 
 // unflushed is what waits for the disk.
 func (l *ledger) unflushed() int64 {
@@ -60,19 +84,12 @@ func (l *ledger) bytes() (held, reserved int64) {
 	return l.held, l.reserved
 }
 
-func (l *ledger) add(held, pending int64) {
-	l.mu.Lock()
-	freed := l.change(held, pending, 0)
-	l.mu.Unlock()
-	if freed {
-		l.freed()
-	}
-}
+func (l *ledger) add(held, pending int64) { l.count(held, pending, 0) }
 
 // reserve makes room: tasks have to do with less from now on, and it returns when they do.
 func (l *ledger) reserve(ctx context.Context, bytes int64) error {
+	l.count(0, 0, bytes)
 	l.mu.Lock()
-	l.change(0, 0, bytes)
 	for l.held > l.limit-l.reserved {
 		if l.fell == nil {
 			l.fell = make(chan struct{})
@@ -92,14 +109,7 @@ func (l *ledger) reserve(ctx context.Context, bytes int64) error {
 	return nil
 }
 
-func (l *ledger) release(bytes int64) {
-	l.mu.Lock()
-	freed := l.change(0, 0, -bytes)
-	l.mu.Unlock()
-	if freed {
-		l.freed()
-	}
-}
+func (l *ledger) release(bytes int64) { l.count(0, 0, -bytes) }
 
 // account is one task's part of the ledger. What is left of it when the task has closed is taken off, and what still comes
 // is not counted: a commit or a flush may end later than its task.

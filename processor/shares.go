@@ -24,7 +24,7 @@ func inUse(memory int64) int64 { return memory / 16 * 7 }
 type shares struct {
 	fixed  int64 // what is not bounded by any of the others
 	buffer int   // LevelDB's memory table of a store
-	cache  int   // the stores' blocks
+	cache  int   // the stores' blocks, which may have more while layers are idle
 	layers int64 // what callbacks have written, until it is on disk; rebuilds take theirs from it
 	rows   int64 // rows that overlays have read
 	fetch  int64 // the reader

@@ -3,7 +3,9 @@ package processor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tarnstream/tarn/internal/bubbletest"
+	"github.com/tarnstream/tarn/internal/ldb"
 	"github.com/tarnstream/tarn/state"
 )
 
@@ -84,7 +87,7 @@ func TestShares_AsDocumented(t *testing.T) {
 func TestLedger(t *testing.T) {
 	bubbletest.Run(t, func(t *testing.T) {
 		freed, pressed := 0, 0
-		l := &ledger{limit: 100, freed: func() { freed++ }, pressed: func() { pressed++ }}
+		l := &ledger{limit: 100, freed: func() { freed++ }, pressed: func() { pressed++ }, shifted: func() {}}
 		a, b := &account{ledger: l}, &account{ledger: l}
 		a.add(60, 0)
 		b.add(39, 20)
@@ -147,7 +150,7 @@ func TestLedger(t *testing.T) {
 func TestBudget_CountsWhatIsOpen(t *testing.T) {
 	b, err := newBudget(64*mib, crowd{whole: 2}, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
-	require.EqualValues(t, b.cache, b.shared.Bytes())
+	require.Zero(t, b.shared.Bytes())
 	turn := b.restoring(state.RestoreOptions{}, func() {}).Admit
 	bytes, done, err := turn(t.Context())
 	require.NoError(t, err)
@@ -158,11 +161,107 @@ func TestBudget_CountsWhatIsOpen(t *testing.T) {
 		_, _, err := turn(t.Context())
 		require.NoError(t, err)
 	}
+	require.EqualValues(t, b.rebuilds, b.granted.Load())
 	full, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, _, err = turn(full)
 	require.ErrorIs(t, err, context.Canceled, "there are no more turns")
 	done()
+	require.EqualValues(t, b.rebuilds-1, b.granted.Load())
+	a := &account{ledger: &b.ledger}
+	a.add(b.layers, 0)
+	_, _, err = turn(full)
+	require.ErrorIs(t, err, context.Canceled, "there is no room")
+	require.EqualValues(t, b.rebuilds-1, b.granted.Load(), "what was only asked for is not in use")
+	a.close()
 	_, _, err = turn(t.Context())
 	require.NoError(t, err)
+}
+
+// lender is a budget whose stores have been read, and what its blocks have of the layers' part.
+func lender(t *testing.T) (b *budget, lent func() int64, end func()) {
+	b, err := newBudget(64*mib, crowd{tasks: 2, tables: 1, inputs: 1}, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	fs, c := ldb.NewMemFS(), ldb.Config{Shared: b.shared, WriteBufferBytes: 64 * mib, Create: true}
+	require.NoError(t, fs.MkdirAll("/db"))
+	db, err := ldb.Open(fs, "/db", c)
+	require.NoError(t, err)
+	row := make([]byte, 64<<10)
+	for i := range 400 {
+		rand.NewChaCha8([32]byte{byte(i)}).Read(row)
+		var batch ldb.Batch
+		batch.Put(fmt.Appendf(nil, "%d", i), row)
+		require.NoError(t, db.Write(&batch, false))
+	}
+	require.NoError(t, db.Close())
+	c.Create = false
+	db, err = ldb.Open(fs, "/db", c) // all of it is one table now, and nothing is compacted
+	require.NoError(t, err)
+	return b, func() int64 {
+		for i := range 400 {
+			_, ok, err := db.Get(fmt.Appendf(nil, "%d", i))
+			require.NoError(t, err)
+			require.True(t, ok)
+		}
+		return int64(b.shared.Bytes() - b.cache)
+	}, func() { require.NoError(t, db.Close()) }
+}
+
+// The blocks may have what changes and rebuilds do not need, until they do.
+func TestBudget_LendsWhatIsIdle(t *testing.T) {
+	const near = 2*idleStep + 128<<10 // it rises by two steps, less one; and a block
+	b, lent, end := lender(t)
+	defer end()
+	require.InDelta(t, b.layers, lent(), near)
+	a := &account{ledger: &b.ledger}
+	a.add(b.layers/2, 0)
+	require.LessOrEqual(t, int64(b.shared.Bytes()), int64(b.cache)+b.layers/2, "at once")
+	require.InDelta(t, b.layers/2, lent(), near)
+	_, done, err := b.restoring(state.RestoreOptions{}, func() {}).Admit(t.Context())
+	require.NoError(t, err)
+	require.LessOrEqual(t, int64(b.shared.Bytes()), int64(b.cache)+b.layers/2-b.reserve)
+	a.add(b.layers/2, 0)
+	require.LessOrEqual(t, lent(), int64(0), "nothing is idle")
+	done()
+	a.close()
+	require.InDelta(t, b.layers, lent(), near)
+}
+
+// What is lent is taken back before a rebuild has it, also while it waits for tasks.
+func TestBudget_TakesBackForARebuild(t *testing.T) {
+	bubbletest.Run(t, func(t *testing.T) {
+		b, lent, end := lender(t)
+		defer end()
+		a := &account{ledger: &b.ledger}
+		a.add(b.layers-3*idleStep, 0)
+		require.Positive(t, lent())
+		began := false
+		go func() { began = b.ledger.reserve(t.Context(), 4*idleStep) == nil }()
+		synctest.Wait()
+		require.False(t, began)
+		require.LessOrEqual(t, b.shared.Bytes(), b.cache)
+		a.close()
+		synctest.Wait()
+		require.True(t, began)
+	})
+}
+
+// Changes that come and go by little make nobody move blocks.
+func TestLedger_TellsOfIdleBySteps(t *testing.T) {
+	told := 0
+	l := &ledger{limit: 10 * idleStep, freed: func() {}, pressed: func() {}, shifted: func() { told++ }}
+	l.count(0, 0, 0)
+	require.Equal(t, 1, told)
+	require.EqualValues(t, 9*idleStep, l.idle())
+	l.add(1, 0)
+	require.EqualValues(t, 8*idleStep, l.idle())
+	for range 10 {
+		l.add(-1, 0)
+		l.add(1, 0)
+	}
+	require.Equal(t, 2, told)
+	l.add(3*idleStep, 0)
+	require.EqualValues(t, 5*idleStep, l.idle())
+	l.add(-2*idleStep, 0)
+	require.EqualValues(t, 7*idleStep, l.idle())
 }

@@ -72,8 +72,9 @@ const bloomBits = 10
 
 func options(c Config) *opt.Options {
 	o := &opt.Options{
-		BlockCacher:                  c.Shared.blocks,
-		OpenFilesCacher:              c.Shared.files,
+		BlockCacher:                  opt.PassthroughCacher(c.Shared.blocks),
+		BlockCacheEvictRemoved:       true, // a clock would keep what was used often
+		OpenFilesCacher:              opt.PassthroughCacher(c.Shared.files),
 		WriteBuffer:                  c.WriteBufferBytes,
 		Filter:                       filter.NewBloomFilter(bloomBits),
 		Strict:                       opt.DefaultStrict,

@@ -3,28 +3,30 @@ package ldb
 import (
 	"sync"
 
-	"github.com/syndtr/goleveldb/leveldb/opt"
 	"github.com/syndtr/goleveldb/leveldb/storage"
 )
 
 // Shared is what databases share, so that what it costs does not grow with their number.
 type Shared struct {
-	cacheBytes    int
-	blocks, files opt.Cacher
+	blocks, files *clock
 	tables        chan struct{}
 }
 
 // TableBytes is about what it takes to write a table: goleveldb makes a buffer of the size that a compaction's table may have.
 const TableBytes = 2 << 20
 
-// NewShared makes a block cache of cacheBytes and one of openFiles table files, and lets tables be written by tableWriters
-// at a time. All are at least 1.
+// NewShared makes a cache of cacheBytes for blocks and one of openFiles table files, and lets tables be written by tableWriters
+// at a time. The latter two are at least 1.
 func NewShared(cacheBytes, openFiles, tableWriters int) *Shared {
-	return &Shared{cacheBytes: cacheBytes, blocks: opt.NewLRU(cacheBytes), files: opt.NewLRU(openFiles), tables: make(chan struct{}, tableWriters)}
+	one := func(file int) int { return file }
+	return &Shared{blocks: newClock(cacheBytes, blockWeight), files: newClock(openFiles, one), tables: make(chan struct{}, tableWriters)}
 }
 
-// Bytes is what it takes in memory now: the cache, be it full or not, and the tables that are being written.
-func (s *Shared) Bytes() int { return s.cacheBytes + len(s.tables)*TableBytes }
+// SetCache changes the size of the block cache. What has no room any more is out of it when it returns.
+func (s *Shared) SetCache(bytes int) { s.blocks.SetCapacity(bytes) }
+
+// Bytes is what it takes in memory now: the blocks, and the tables that are being written.
+func (s *Shared) Bytes() int { return s.blocks.bytes() + len(s.tables)*TableBytes }
 
 // gate lets a bounded number of tables be written at a time. A database that waits for its turn holds none of them: a
 // compaction that is paused for a flush is so before it begins its next table.
