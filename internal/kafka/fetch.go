@@ -219,6 +219,15 @@ func (x *fetcher) isFull(f *flow, held int64) bool {
 	return f.holds() > 0 && x.room(f, held) < x.part()/4
 }
 
+// pop takes of a flow. again tells that it was left out for what it held and is so no more: nobody else makes its broker's loop look.
+// Whether it was goes by the last plan: what it may hold is another when other flows come, go, or hold less.
+func (x *fetcher) pop(f *flow) (c chunk, ok bool, again bool, err error) {
+	c, ok, err = f.pop()
+	again = f.leftOut && !x.isFull(f, x.held())
+	f.leftOut = f.leftOut && !again
+	return c, ok, again, err
+}
+
 // due gathers the flows that may be asked for now, the one that waited longest first. p's waits are shortened for the
 // ones that are left out.
 func (x *fetcher) due(node int32, now time.Time, p *fetchPlan) (shared, alone []*flow) {
@@ -234,8 +243,9 @@ func (x *fetcher) due(node int32, now time.Time, p *fetchPlan) (shared, alone []
 			}
 			continue
 		}
+		f.leftOut = x.isFull(f, held)
 		switch {
-		case x.isFull(f, held):
+		case f.leftOut:
 			p.maxWait = min(p.maxWait, shortWait)
 		case f.alone:
 			alone = append(alone, f)

@@ -543,3 +543,29 @@ func TestStop(t *testing.T) {
 		require.Empty(t, asked)
 	}
 }
+
+// A partition that was left out for what it holds is asked for again when that is taken, also where it would not be left out any
+// more by then, since another one has been closed: nobody else makes the loop look again.
+func TestLeftOutUntilAnotherIsClosed(t *testing.T) {
+	s := newScript(t)
+	a, b := s.open(0, 0), s.open(1, 0)
+	r := &Reader{cfg: s.x.cfg, fetcher: s.x, kicks: map[int32]chan struct{}{0: make(chan struct{}, 1)}, keeper: make(chan struct{}, 1)}
+	c := &Cursor{reader: r, flow: a}
+	s.plan()
+	a.asking, b.asking = false, true
+	a.push(chunk{position: 0, next: 1, bytes: s.x.part() * 13 / 16})
+	_, asked := s.plan()
+	require.Empty(t, asked)
+	s.x.remove(b)
+
+	_, ok, err := c.Poll()
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.Len(t, r.kicks[0], 1)
+	<-r.kicks[0]
+	_, asked = s.plan()
+	require.Equal(t, []int32{0}, asked)
+	_, _, err = c.Poll()
+	require.NoError(t, err)
+	require.Empty(t, r.kicks[0], "it was not left out")
+}

@@ -25,6 +25,7 @@ type flow struct {
 	version  uint64
 	position int64 // next offset to ask for; UnknownOffset: in no fetch
 	asking   bool  // a request of this version is under way
+	leftOut  bool  // of its broker's last plan, for what it holds
 
 	queue     []chunk // positions ascending, each begins where the one before ends
 	bytes     int64   // of the chunks in queue

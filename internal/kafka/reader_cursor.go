@@ -60,11 +60,9 @@ func (c *Cursor) Poll() (state.Records, bool, error) {
 func (c *Cursor) take() (chunk, bool, error) {
 	c.reader.mu.Lock()
 	defer c.reader.mu.Unlock()
-	x := c.reader.fetcher
-	full := x.isFull(c.flow, x.held())
-	taken, ok, err := c.flow.pop()
+	taken, ok, again, err := c.reader.fetcher.pop(c.flow)
 	c.log = taken.log
-	if full && !x.isFull(c.flow, x.held()) {
+	if again {
 		c.reader.kick(c.flow.leader)
 	}
 	return taken, ok, err
