@@ -71,7 +71,7 @@ func (c crowd) claims() [6]portion {
 		{least: 512 << 10, weight: 6, most: unbounded},
 		{least: stores * memoryTables * 8 << 10, weight: 10, most: stores * memoryTables * mostBuffer},
 		{least: 2 << 20, weight: 53, most: unbounded},
-		{least: overlays * 8 << 10, weight: 18, most: overlays * 8 << 20},
+		{least: overlays * 8 << 10, weight: 18, most: overlays * 64 << 20},
 		{least: 256<<10 + cursors*32<<10, weight: 9, most: cursors * 8 << 20},
 		{least: 1 << 20, weight: 4, most: 32 << 20},
 	}
