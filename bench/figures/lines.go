@@ -106,7 +106,7 @@ func steps(low, high float64) (ticks []plot.Tick) {
 	for power := math.Pow(10, math.Floor(math.Log10(low))); power <= high; power *= 10 {
 		for _, n := range []float64{1, 2, 5} {
 			if at := n * power; at >= low && at <= high {
-				ticks = append(ticks, plot.Tick{Value: at, Label: fmt.Sprintf("%.3g", at)})
+				ticks = append(ticks, plot.Tick{Value: at, Label: fmt.Sprintf("%.6g", at)})
 			}
 		}
 	}
