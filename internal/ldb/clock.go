@@ -36,6 +36,8 @@ type entry struct {
 	next, prev *entry
 }
 
+func (e *entry) inRing() bool { return e != nil && e.handle != nil }
+
 const (
 	// mostUsed is how many rounds a block stays that is not used any more.
 	mostUsed = 3
@@ -102,7 +104,7 @@ func (c *clock) Ban(n *cache.Node) { c.forget(n, &entry{}) }
 
 // Evict implements cache.Cacher. A database that is closed calls it for each of its nodes, many times.
 func (c *clock) Evict(n *cache.Node) {
-	if e := entryOf(n); e != nil && e.handle != nil {
+	if entryOf(n).inRing() {
 		c.forget(n, nil)
 	}
 }
@@ -111,17 +113,17 @@ func (c *clock) Evict(n *cache.Node) {
 func (c *clock) forget(n *cache.Node, left *entry) {
 	c.mu.Lock()
 	e := entryOf(n)
-	banned := e != nil && e.handle == nil
-	if !banned {
+	held := e.inRing()
+	if held {
+		c.remove(e)
+	}
+	if held || e == nil {
 		setEntry(n, left)
 	}
-	if e == nil || banned {
-		c.mu.Unlock()
-		return
-	}
-	c.remove(e)
 	c.mu.Unlock()
-	e.handle.Release()
+	if held {
+		e.handle.Release()
+	}
 }
 
 // trim moves the hand until what is left has room, and unlocks mu. Readers may use blocks as fast as it moves: after as many rounds
