@@ -103,10 +103,17 @@ func fetchAll(ctx context.Context, j Job, take func(partition int32, records []*
 	if err != nil {
 		return err
 	}
+	// One after the other: who asks a Client's Broker while somebody else opens it may find it not connected.
+	spans := make([]span, len(partitions))
+	for i, p := range partitions {
+		if spans[i], err = spanOf(client, tp{j.Topic, p}); err != nil {
+			return err
+		}
+	}
 	all := task.New(ctx)
-	for _, p := range partitions {
+	for _, s := range spans {
 		all.Go("fetch", func(ctx context.Context) error {
-			return fetchPartition(ctx, client, tp{j.Topic, p}, func(records []*sarama.Record) error { return take(p, records) })
+			return s.fetch(ctx, client.Config(), func(records []*sarama.Record) error { return take(s.of.partition, records) })
 		})
 	}
 	return all.Wait()
@@ -117,29 +124,40 @@ type tp struct {
 	partition int32
 }
 
-func fetchPartition(ctx context.Context, client sarama.Client, of tp, take func([]*sarama.Record) error) (err error) {
-	at, err := client.GetOffset(of.topic, of.partition, sarama.OffsetOldest)
-	if err != nil {
-		return err
+// span is what a partition has, and where.
+type span struct {
+	of      tp
+	leader  string
+	at, end int64
+}
+
+func spanOf(client sarama.Client, of tp) (s span, err error) {
+	s.of = of
+	if s.at, err = client.GetOffset(of.topic, of.partition, sarama.OffsetOldest); err != nil {
+		return s, err
 	}
-	end, err := client.GetOffset(of.topic, of.partition, sarama.OffsetNewest)
-	if err != nil {
-		return err
+	if s.end, err = client.GetOffset(of.topic, of.partition, sarama.OffsetNewest); err != nil {
+		return s, err
 	}
 	leader, err := client.Leader(of.topic, of.partition)
 	if err != nil {
-		return err
+		return s, err
 	}
-	broker := sarama.NewBroker(leader.Addr())
-	if err := broker.Open(client.Config()); err != nil {
+	s.leader = leader.Addr()
+	return s, nil
+}
+
+func (s span) fetch(ctx context.Context, config *sarama.Config, take func([]*sarama.Record) error) (err error) {
+	broker := sarama.NewBroker(s.leader)
+	if err := broker.Open(config); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, broker.Close()) }()
-	for at < end {
+	for s.at < s.end {
 		if err := context.Cause(ctx); err != nil {
 			return err
 		}
-		if at, err = fetchOnce(broker, of, at, take); err != nil {
+		if s.at, err = fetchOnce(broker, s.of, s.at, take); err != nil {
 			return err
 		}
 	}
