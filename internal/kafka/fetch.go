@@ -208,6 +208,14 @@ func (x *fetcher) held() (sum int64) {
 	return sum
 }
 
+// coming is what the answers under way may bring all flows.
+func (x *fetcher) coming() (sum int64) {
+	for _, f := range x.flows {
+		sum += f.coming
+	}
+	return sum
+}
+
 // room is how much an answer may bring a flow where all hold so much: at most half of its part, so that one half is fetched
 // while the other is in use.
 func (x *fetcher) room(f *flow, held int64) int64 {
@@ -260,9 +268,14 @@ func (x *fetcher) due(node int32, now time.Time, p *fetchPlan) (shared, alone []
 }
 
 // take puts flows into a plan. Two Cursors of one partition go into different fetches.
+//
+// The naive way asks each for no more than its part has room for. Where batches are larger, a broker gives a batch of the first one
+// and nothing of the others (KIP-74): one batch a request, however many partitions wait. The rule: a flow is asked for a batch
+// at least, as large as its log's are, while what that comes to has room in what all may hold; the rest come first next time.
 func (x *fetcher) take(p *fetchPlan, flows []*flow) {
 	taken := make(map[partOf]bool, len(flows))
 	sum, held := int64(0), x.held()
+	left := x.cfg.Bytes/2 - held - x.coming()
 	for _, f := range flows {
 		if taken[f.of()] {
 			p.maxWait = min(p.maxWait, shortWait)
@@ -273,9 +286,14 @@ func (x *fetcher) take(p *fetchPlan, flows []*flow) {
 		since := f.lastAsked
 		f.lastAsked, f.asking = x.asked, true
 		bytes := f.ask(x.room(f, held))
-		if p.alone {
+		switch {
+		case p.alone:
 			bytes = p.bytes
+		case bytes < f.batch && f.memory(f.batch) <= left:
+			bytes = f.batch
 		}
+		f.coming = f.memory(bytes)
+		left -= f.coming
 		sum += int64(bytes)
 		p.asks = append(p.asks, fetchAsk{flow: f, version: f.version, position: f.position, epoch: f.epoch, bytes: bytes, since: since})
 	}

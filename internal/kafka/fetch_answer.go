@@ -16,13 +16,19 @@ func (x *fetcher) answer(p fetchPlan, a fetchAnswer, now time.Time) {
 	}
 	a.unfold(p, &x.unfold)
 	others := slices.ContainsFunc(a.chunks, func(c chunk) bool { return c.next > c.position })
+	left := int64(p.bytes) // brokers fill an answer in the order in which they are asked
 	for i := range p.asks {
 		k := &p.asks[i]
+		fits := int64(k.bytes) <= left
+		left -= int64(a.size(k))
 		if k.flow.version != k.version {
 			continue // sought, reset, moved or closed meanwhile (R50, R38)
 		}
-		k.flow.asking = false
+		k.flow.asking, k.flow.coming = false, 0
 		got := received{since: k.since, alone: p.alone, ample: p.ample, behind: others && i > 0}
+		if fits {
+			got.asked = k.bytes
+		}
 		if a.chunks != nil {
 			got.chunk, got.throttled = a.chunks[i], a.res.throttle > 0
 		}
@@ -31,6 +37,14 @@ func (x *fetcher) answer(p fetchPlan, a fetchAnswer, now time.Time) {
 		}
 		x.urgent = x.urgent || k.flow.stale
 	}
+}
+
+// size is what an answer has of what was asked for, as it came.
+func (a *fetchAnswer) size(k *fetchAsk) int {
+	if a.res == nil || a.res.parts[k.flow.of()] == nil {
+		return 0
+	}
+	return len(a.res.parts[k.flow.of()].log)
 }
 
 // answerOne is true where fresh metadata may help.
@@ -66,9 +80,10 @@ func undecoded(err error) bool {
 }
 
 // received is what an answer has of a partition, and how it came: what an empty one says depends on it. behind: others,
-// asked for before it, brought something.
+// asked for before it, brought something. asked is for how many bytes there was room behind theirs, 0 for too little.
 type received struct {
 	chunk
+	asked                           int32
 	since                           uint64
 	alone, ample, behind, throttled bool
 }
@@ -89,7 +104,8 @@ func (x *fetcher) brought(f *flow, c received, now time.Time) {
 		f.alone, f.ample = true, c.alone
 	case !c.throttled && c.ends.stable > f.position && c.behind:
 		f.good(c.ends)
-		f.lastAsked = c.since // the others have filled the answer (R67): it still waits, and comes before them
+		f.lastAsked = c.since // the others have filled the answer (R67), or its batch is larger: it still waits, and comes before them
+		f.outgrown(c.asked)
 	case !c.throttled && c.ends.stable > f.position:
 		f.good(c.ends)
 		f.alone, f.ample = true, c.alone

@@ -18,6 +18,7 @@ type chunk struct {
 	ends           logEnds
 	at             time.Time // when it came
 	bytes          int64     // in memory
+	batch          int       // the size of the largest batch, as it came
 	log            []byte    // the part of the answer, where records refer to it
 	short          bool      // nothing but an incomplete batch came
 	err            error
@@ -65,6 +66,7 @@ func (u *unfolder) chunk(p *part, position int64) chunk {
 			break
 		}
 		all, size = append(all, b), size+b.size()
+		c.batch = max(c.batch, b.size())
 		if b.last >= position {
 			room += b.room()
 		}

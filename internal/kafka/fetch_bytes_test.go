@@ -76,6 +76,68 @@ func TestHoldsItsBytes(t *testing.T) {
 	}
 }
 
+// whole is what a broker answers to a plan when there is more than enough of every partition, in batches of n records with values of
+// 100 bytes: of the first one batch at least, of the others as many as what was asked for has room for (KIP-74).
+func (s *script) whole(p fetchPlan, n func() int) (out parts, batches int) {
+	out = parts{}
+	left := int(p.bytes)
+	for i, k := range p.asks {
+		b, at := partWith(k.position, 0, 1<<40), k.position
+		for room := min(int(k.bytes), left); ; {
+			log := encodeBatch(kmsg.RecordBatch{FirstOffset: at}, valuesOf(n(), 100)...)
+			if len(log) > room && (batches > 0 || i > 0 || len(b.log) > 0) {
+				break
+			}
+			b.log = append(b.log, log...)
+			batches++
+			room, left = room-len(log), left-len(log)
+			at = readHead(log).last + 1
+		}
+		out[k.flow.partition] = b
+	}
+	return out, batches
+}
+
+// Batches that are larger than a partition's part: a request brings as many of them as there is memory for, not the first one's alone.
+func TestBatchesLargerThanParts(t *testing.T) {
+	const budget, partitions = 1 << 20, 9 // a part is 57 KiB: a batch's records take more
+	for name, spread := range map[string]int{"equal": 0, "unequal": 100} {
+		t.Run(name, func(t *testing.T) {
+			draw := rand.New(rand.NewPCG(1, 0))
+			size := func() int { return 300 + draw.IntN(spread+1) } // 33 KiB and more
+			s := newScript(t)
+			s.x.cfg.Bytes = budget
+			var flows []*flow
+			for p := range int32(partitions) {
+				flows = append(flows, s.open(p, 0))
+			}
+			requests, batches := 0, 0
+			for range 300 {
+				s.pass(time.Millisecond)
+				p, asked := s.plan()
+				if len(asked) > 0 {
+					answer, n := s.whole(p, size)
+					s.answer(p, answer)
+					requests, batches = requests+1, batches+n
+				}
+				require.LessOrEqual(t, s.x.held(), int64(budget/2+100<<10), "what all may hold, and the first one's batch")
+				for _, f := range flows {
+					for ok := true; ok; {
+						var err error
+						_, ok, err = f.pop()
+						require.NoError(t, err)
+					}
+				}
+			}
+			t.Logf("%d requests, %d batches", requests, batches)
+			require.Greater(t, batches, 4*requests)
+			for _, f := range flows {
+				require.Greater(t, f.position, int64(300*requests/4), "every partition goes on")
+			}
+		})
+	}
+}
+
 // TestR67_FilledAnswer: partitions that others left no room for come first in the next answer, and need not be asked alone.
 func TestR67_FilledAnswer(t *testing.T) {
 	s := newScript(t)

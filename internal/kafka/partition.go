@@ -30,7 +30,9 @@ type flow struct {
 	queue     []chunk // positions ascending, each begins where the one before ends
 	bytes     int64   // of the chunks in queue
 	inUse     int64   // of the chunk that was given last, until the next is asked for
+	coming    int64   // what the request under way may bring
 	swell     float64 // what a byte asked for comes to in memory
+	batch     int32   // what the next batch may have of bytes, as far as is known
 	delivered int64   // next offset that Poll gives: <= position while that is known
 	err       error   // after queue; sticks until seek. Then position is UnknownOffset
 	told      bool    // pop gave err
@@ -77,6 +79,9 @@ func (f *flow) ask(room int64) int32 {
 	return int32(min(max(float64(room)/f.swell, leastAsk), mostPartition))
 }
 
+// memory is what so many bytes come to.
+func (f *flow) memory(bytes int32) int64 { return int64(float64(bytes) * f.swell) }
+
 // leastAsk keeps an answer from being too small to be worth its request.
 const leastAsk = 1 << 10
 
@@ -85,6 +90,22 @@ const leastAsk = 1 << 10
 func (f *flow) swells(asked int32, got int64) {
 	if got >= int64(asked)/2 {
 		f.swell = max(float64(got)/float64(asked), 1, f.swell*0.8)
+	}
+}
+
+// saw learns from an answer whose largest batch had size bytes. The next one may be somewhat larger; how large others were is
+// forgotten slowly.
+func (f *flow) saw(size int) {
+	if size > 0 {
+		f.batch = max(int32(min(size+size/16, mostPartition)), f.batch/8*7)
+	}
+}
+
+// outgrown learns from an answer that had nothing although there was room for what was asked for. Where no batch of that size was
+// asked for, nothing is to be learned.
+func (f *flow) outgrown(asked int32) {
+	if asked >= f.batch {
+		f.batch = min(asked+asked/2, mostPartition)
 	}
 }
 
@@ -104,7 +125,7 @@ func (f *flow) seek(position int64) {
 // raise begins a new version: what is under way will be dropped.
 func (f *flow) raise(position int64) {
 	f.version++
-	f.position, f.asking = position, false
+	f.position, f.asking, f.coming = position, false, 0
 }
 
 // stick ends the reading at this position with an error that Poll gives after what is buffered.
@@ -144,6 +165,7 @@ func (f *flow) push(c chunk) {
 	invariant.Check(c.position == f.position && c.next > c.position, "chunk [%d,%d) at position %d", c.position, c.next, f.position)
 	f.queue = append(f.queue, c)
 	f.bytes += c.bytes
+	f.saw(c.batch)
 	f.position, f.empties = c.next, absence{}
 	f.notify()
 }
