@@ -106,6 +106,9 @@ func fetchAll(ctx context.Context, j Job, take func(partition int32, records []*
 	// One after the other: who asks a Client's Broker while somebody else opens it may find it not connected.
 	spans := make([]span, len(partitions))
 	for i, p := range partitions {
+		if err := context.Cause(ctx); err != nil {
+			return err
+		}
 		if spans[i], err = spanOf(client, tp{j.Topic, p}); err != nil {
 			return err
 		}

@@ -208,10 +208,14 @@ func (x *fetcher) held() (sum int64) {
 	return sum
 }
 
-// coming is what the answers under way may bring all flows.
-func (x *fetcher) coming() (sum int64) {
+// promised is what flows may get without being asked again whether there is room: what is under way, and their parts.
+func (x *fetcher) promised() (sum int64) {
 	for _, f := range x.flows {
-		sum += f.coming
+		if f.asking {
+			sum += f.coming
+		} else {
+			sum += max(min(x.part()/2, x.part()-f.holds()), 0)
+		}
 	}
 	return sum
 }
@@ -271,11 +275,12 @@ func (x *fetcher) due(node int32, now time.Time, p *fetchPlan) (shared, alone []
 //
 // The naive way asks each for no more than its part has room for. Where batches are larger, a broker gives a batch of the first one
 // and nothing of the others (KIP-74): one batch a request, however many partitions wait. The rule: a flow is asked for a batch
-// at least, as large as its log's are, while what that comes to has room in what all may hold; the rest come first next time.
+// at least, as large as its log's are, while that has room in the answer and, as memory, in what nobody has been promised; the rest
+// come first next time. One of which no batch is known to be there has its part: it would keep the room for as long as nothing comes.
 func (x *fetcher) take(p *fetchPlan, flows []*flow) {
 	taken := make(map[partOf]bool, len(flows))
 	sum, held := int64(0), x.held()
-	left := x.cfg.Bytes/2 - held - x.coming()
+	left := (x.cfg.Bytes/2 - held - x.promised()) / int64(max(len(x.nodes), 1)) // other brokers have batches, too
 	for _, f := range flows {
 		if taken[f.of()] {
 			p.maxWait = min(p.maxWait, shortWait)
@@ -286,16 +291,31 @@ func (x *fetcher) take(p *fetchPlan, flows []*flow) {
 		since := f.lastAsked
 		f.lastAsked, f.asking = x.asked, true
 		bytes := f.ask(x.room(f, held))
-		switch {
-		case p.alone:
-			bytes = p.bytes
-		case bytes < f.batch && f.memory(f.batch) <= left:
+		if more := f.memory(f.batch - bytes); f.batch > bytes && f.seen.stable > f.position && more <= left && sum+int64(f.batch) <= int64(p.bytes) {
 			bytes = f.batch
+			left -= more
 		}
 		f.coming = f.memory(bytes)
-		left -= f.coming
+		if p.alone {
+			bytes = p.bytes
+		}
 		sum += int64(bytes)
 		p.asks = append(p.asks, fetchAsk{flow: f, version: f.version, position: f.position, epoch: f.epoch, bytes: bytes, since: since})
 	}
 	p.bytes = int32(min(int64(p.bytes), sum))
+	p.asks = byTopic(p.asks)
+}
+
+// byTopic has the partitions of a topic behind each other, as a request names them and a broker fills its answer.
+func byTopic(asks []fetchAsk) []fetchAsk {
+	rank := map[string]int{}
+	for _, a := range asks {
+		if _, ok := rank[a.flow.topic]; !ok {
+			rank[a.flow.topic] = len(rank)
+		}
+	}
+	if len(rank) > 1 {
+		slices.SortStableFunc(asks, func(a, b fetchAsk) int { return cmp.Compare(rank[a.flow.topic], rank[b.flow.topic]) })
+	}
+	return asks
 }

@@ -69,7 +69,7 @@ func (x *fetcher) answerOne(k *fetchAsk, a *fetchAnswer, got received, now time.
 		return f.refused(part.code, now)
 	}
 	got.at = now
-	f.swells(k.bytes, got.bytes)
+	f.swells(max(k.bytes, int32(a.size(k))), got.bytes)
 	x.brought(f, got, now)
 	return false
 }

@@ -110,6 +110,9 @@ func (s *randomReader) settle() {
 }
 
 func (s *randomReader) ask() {
+	for _, r := range s.all {
+		require.Equal(s.t, r.f.asking, r.f.coming > 0)
+	}
 	p := s.x.plan(0, s.now)
 	if len(p.asks) == 0 {
 		return

@@ -85,24 +85,24 @@ func (f *flow) memory(bytes int32) int64 { return int64(float64(bytes) * f.swell
 // leastAsk keeps an answer from being too small to be worth its request.
 const leastAsk = 1 << 10
 
-// swells learns from an answer that brought about what was asked for. It forgets slowly: a little too little is asked for
-// rather than too much.
-func (f *flow) swells(asked int32, got int64) {
-	if got >= int64(asked)/2 {
-		f.swell = max(float64(got)/float64(asked), 1, f.swell*0.8)
+// swells learns from an answer of size bytes, or with room for so many, that brought about what was asked for. It forgets slowly: a
+// little too little is asked for rather than too much.
+func (f *flow) swells(size int32, got int64) {
+	if got >= int64(size)/2 {
+		f.swell = max(float64(got)/float64(size), 1, f.swell*0.8)
 	}
 }
 
-// saw learns from an answer whose largest batch had size bytes. The next one may be somewhat larger; how large others were is
-// forgotten slowly.
+// saw learns from an answer whose largest batch had size bytes. The next one may be somewhat larger; what was known before counts for
+// an eighth less each time.
 func (f *flow) saw(size int) {
 	if size > 0 {
 		f.batch = max(int32(min(size+size/16, mostPartition)), f.batch/8*7)
 	}
 }
 
-// outgrown learns from an answer that had nothing although there was room for what was asked for. Where no batch of that size was
-// asked for, nothing is to be learned.
+// outgrown learns from an answer that had nothing although there was room for what was asked for: mostly because the next batch is
+// larger. Where no batch of the size that is known was asked for, nothing is to be learned.
 func (f *flow) outgrown(asked int32) {
 	if asked >= f.batch {
 		f.batch = min(asked+asked/2, mostPartition)
