@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -29,9 +30,9 @@ type config struct {
 	targets  bool
 	asked    []figures.Target // which the command fails for
 
-	load     workload.Steady // of the latency
-	interval time.Duration   // its commit interval
-	memory   memoryConfig
+	load      workload.Steady // of the latency
+	intervals []time.Duration // its commit intervals
+	memory    memoryConfig
 }
 
 // quickScale and quickRuns are -quick's.
@@ -49,10 +50,11 @@ func parse(args []string, stderr io.Writer) (c config, err error) {
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.SetOutput(stderr)
 	fs.Usage = func() { usage(fs) }
-	var clients, brokers, options string
+	var clients, brokers, intervals, options string
 	var quick bool
 	fs.StringVar(&clients, "clients", "", "only these `clients`, separated by commas, of those that each section has")
 	fs.StringVar(&brokers, "brokers", "", "`addresses` of a Kafka to use, separated by commas, instead of one that is started")
+	fs.StringVar(&intervals, "commit-intervals", "100ms,20ms", "latency: `intervals` at which tarn and Kafka Streams commit, separated by commas")
 	fs.StringVar(&options, "memory-options", "0,128", "memory: values of processor.MemoryBytes in `MiB`, separated by commas; 0 is the default")
 	fs.BoolVar(&quick, "quick", false, fmt.Sprintf("small, tarn and goka alone: -scale %g, %d runs without a warm-up; other flags win", quickScale, quickRuns))
 	c.flags(fs)
@@ -71,6 +73,9 @@ func parse(args []string, stderr io.Writer) (c config, err error) {
 	}
 	c.asked = asked()
 	if c.memory.options, err = mebibytes(options); err != nil {
+		return c, err
+	}
+	if c.intervals, err = durations(intervals); err != nil {
 		return c, err
 	}
 	if err := c.fault(); err != nil {
@@ -97,7 +102,6 @@ func (c *config) flags(fs *flag.FlagSet) {
 	fs.IntVar(&c.load.Rate, "latency-rate", 10_000, "latency: records a second")
 	fs.DurationVar(&c.load.Measured, "latency-time", 20*time.Second, "latency: how long records are timed")
 	fs.DurationVar(&c.load.Warmup, "latency-warmup", 5*time.Second, "latency: how long they are not, before that")
-	fs.DurationVar(&c.interval, "commit-interval", 100*time.Millisecond, "latency: processor.CommitInterval")
 	fs.IntVar(&c.memory.rate, "memory-rate", 8<<20, "memory: what may be written to the broker, in `bytes` a second; 0 for as fast as it takes it")
 }
 
@@ -177,8 +181,6 @@ func (c *config) fault() error {
 		return fmt.Errorf("bench: -runs %d, -warmups %d: at least 1 and 0", c.runs, c.warmups)
 	case c.scale <= 0:
 		return fmt.Errorf("bench: -scale %g: above 0", c.scale)
-	case c.interval <= 0:
-		return fmt.Errorf("bench: -commit-interval %v: above 0", c.interval)
 	case c.embedded && !c.own:
 		return fmt.Errorf("bench: -embedded and -brokers: one of them")
 	case c.doc != "" && c.out == "":
@@ -194,6 +196,20 @@ func list(text string) (items []string) {
 		}
 	}
 	return items
+}
+
+func durations(text string) (all []time.Duration, err error) {
+	for _, item := range list(text) {
+		d, err := time.ParseDuration(item)
+		if err != nil || d <= 0 || d%time.Millisecond != 0 || slices.Contains(all, d) {
+			return nil, fmt.Errorf("bench: -commit-intervals %q: not whole milliseconds above 0, or twice", item)
+		}
+		all = append(all, d)
+	}
+	if len(all) == 0 {
+		return nil, errors.New("bench: -commit-intervals: none")
+	}
+	return all, nil
 }
 
 func mebibytes(text string) (bytes []int64, err error) {

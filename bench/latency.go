@@ -12,34 +12,62 @@ import (
 	"github.com/tarnstream/tarn/internal/task"
 )
 
-// latency times records on their way through a group, with each of tarn's guarantees.
+// latency times records on their way through a group, with each of tarn's guarantees, at each commit interval.
 func (b *bench) latency(ctx context.Context, t trial, r *figures.Report) error {
 	load := b.load
 	load.Shape = t.shape
-	r.Interval, r.Warmups = b.interval, 0
-	r.Setup = append(r.Setup, fmt.Sprintf("%d records/s for %v after %v, commits every %v", load.Rate, load.Measured, load.Warmup, b.interval))
-	runs := map[string][]figures.Delay{}
+	r.Warmups = 0
+	r.Setup = append(r.Setup, fmt.Sprintf("%d records/s for %v after %v", load.Rate, load.Measured, load.Warmup))
+	clients := b.committers(t.clients)
+	runs := map[committer][]figures.Delay{}
 	for round := range b.runs {
-		for _, e := range turned(t.clients, round) {
-			took, err := b.steady(ctx, load, e.client)
+		for _, c := range turned(clients, round) {
+			took, err := b.steady(ctx, load, c)
 			if err != nil {
-				return fmt.Errorf("latency: %s: %w", e.name, err)
+				return fmt.Errorf("latency: %s: %w", c, err)
 			}
-			d := figures.DelayOf(e.name, took)
-			fmt.Fprintf(b.log, "%-9s %-22s p50 %v  p99 %v  max %v\n", fmt.Sprintf("%d of %d", round+1, b.runs), e.name,
+			d := figures.DelayOf(c.name, c.every, took)
+			fmt.Fprintf(b.log, "%-9s %-28s p50 %v  p99 %v  max %v\n", fmt.Sprintf("%d of %d", round+1, b.runs), c,
 				d.P50.Round(time.Millisecond/10), d.P99.Round(time.Millisecond/10), d.Max.Round(time.Millisecond/10))
-			runs[e.name] = append(runs[e.name], d)
+			runs[c] = append(runs[c], d)
 		}
 	}
-	for _, e := range t.clients {
-		r.Delays = append(r.Delays, figures.MedianDelay(runs[e.name]))
+	for _, c := range clients {
+		r.Delays = append(r.Delays, figures.MedianDelay(runs[c]))
 	}
 	return nil
 }
 
+// committer is a client that commits every so often, 0 for one that cannot be told to.
+type committer struct {
+	entrant
+	every time.Duration
+}
+
+func (c committer) String() string {
+	if c.every == 0 {
+		return c.name
+	}
+	return fmt.Sprintf("%s, %v", c.name, c.every)
+}
+
+// committers are the clients, each with every commit interval that is to be measured.
+func (b *bench) committers(clients []entrant) (all []committer) {
+	for _, e := range clients {
+		if e.client == workload.Goka {
+			all = append(all, committer{entrant: e})
+			continue
+		}
+		for _, every := range b.intervals {
+			all = append(all, committer{e, every})
+		}
+	}
+	return all
+}
+
 // steady times one run: a group in a process of its own, fed and read by this one.
-func (b *bench) steady(ctx context.Context, load workload.Steady, client string) (took []time.Duration, err error) {
-	j := workload.Job{Client: client, Work: workload.Pass, Group: b.newGroup(client), CommitInterval: b.interval, Records: int64(load.Count())}
+func (b *bench) steady(ctx context.Context, load workload.Steady, c committer) (took []time.Duration, err error) {
+	j := workload.Job{Client: c.client, Work: workload.Pass, Group: b.newGroup(c.client), CommitInterval: c.every, Records: int64(load.Count())}
 	j.Topic = j.Group + "-in"
 	load.Input, load.Output = j.Topic, workload.OutputOf(j.Group)
 	var topics []kafka.TopicSpec

@@ -162,9 +162,11 @@ func TestBench_ClientThatFails(t *testing.T) {
 // Each guarantee's records are timed on their way through a group.
 func TestBench_Latency(t *testing.T) {
 	b, flags := embedded(t)
-	shown := benched(t, 0, []string{"latency"}, flags, []string{"-runs", "2", "-latency-rate", "500", "-latency-time", "400ms", "-latency-warmup", "200ms", "-commit-interval", "50ms"})
-	require.Regexp(t, `│ tarn +│ +2 │ +400 │`, shown, "those after the warm-up")
-	require.Regexp(t, `│ tarn-at-least-once +│ +2 │ +400 │`, shown)
+	shown := benched(t, 0, []string{"latency"}, flags, []string{"-runs", "2", "-latency-rate", "500", "-latency-time", "400ms", "-latency-warmup", "200ms", "-commit-intervals", "50ms,10ms"})
+	require.Regexp(t, `│ tarn +│ +50ms │ +2 │ +400 │`, shown, "those after the warm-up")
+	require.Regexp(t, `│ tarn +│ +10ms │ +2 │ +400 │`, shown)
+	require.Regexp(t, `│ tarn-at-least-once +│ +10ms │ +2 │ +400 │`, shown)
+	require.Regexp(t, `│ goka +│ +│ +2 │ +400 │`, shown, "it cannot be told when to commit")
 	nothingLeft(t, b)
 }
 

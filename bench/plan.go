@@ -288,7 +288,7 @@ func (s section) only(clients []string) section {
 }
 
 // turned has each client first in its turn.
-func turned(clients []entrant, round int) []entrant {
+func turned[C any](clients []C, round int) []C {
 	if len(clients) == 0 {
 		return nil
 	}

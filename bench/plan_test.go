@@ -62,7 +62,7 @@ func TestParse_Flags(t *testing.T) {
 	require.Len(t, c.asked, 1)
 	require.InDelta(t, 1.5, c.asked[0].Least, 0)
 	for _, args := range [][]string{{"-runs", "0"}, {"-warmups", "-1"}, {"-records", "-1"}, {"-value", "1"}, {"nonsense"}, {"-unknown"}, {"-runs", "1", "count"},
-		{"latency", "-latency-rate", "0"}, {"latency", "-latency-time", "0s"}, {"latency", "-latency-warmup", "-1s"}, {"-commit-interval", "0s"}, {"-scale", "0"},
+		{"latency", "-latency-rate", "0"}, {"latency", "-latency-time", "0s"}, {"latency", "-latency-warmup", "-1s"}, {"-commit-intervals", "0s"}, {"-commit-intervals", "often"}, {"-commit-intervals", ""}, {"-commit-intervals", "1ms,1ms"}, {"-commit-intervals", "500us"}, {"-scale", "0"},
 		{"-memory-options", "much"}, {"-embedded", "-brokers", "a:1"}, {"-doc", "a.md"}, {"grow-keys", "-keys", "3"}, {"count", "-clients", "tarn,nobody"}, {"memory", "-clients", "goka"}} {
 		require.Equal(t, 2, run(t.Context(), args, io.Discard), args)
 	}
@@ -96,5 +96,5 @@ func TestTurned(t *testing.T) {
 	require.Equal(t, entrants("c", "a", "b"), turned(clients, -1), "the warm-up")
 	require.Equal(t, clients, turned(clients, 0))
 	require.Equal(t, entrants("b", "c", "a"), turned(clients, 1))
-	require.Empty(t, turned(nil, 1))
+	require.Empty(t, turned[entrant](nil, 1))
 }

@@ -108,10 +108,10 @@ func TestDelay(t *testing.T) {
 	for i := 200; i > 0; i-- {
 		took = append(took, time.Duration(i)*time.Millisecond)
 	}
-	d := figures.DelayOf("tarn", took)
-	require.Equal(t, figures.Delay{Client: "tarn", Runs: 1, Records: 200, P50: 100 * time.Millisecond, P99: 198 * time.Millisecond, Max: 200 * time.Millisecond}, d)
-	require.Contains(t, figures.DelayTable([]figures.Delay{d}, 50*time.Millisecond, figures.Terminal), "│ tarn   │    1 │     200 │  100.0 │  198.0 │  200.0 │            2.00 │            3.96 │")
-	one := figures.DelayOf("tarn", took[:1])
+	d := figures.DelayOf("tarn", 50*time.Millisecond, took)
+	require.Equal(t, figures.Delay{Client: "tarn", Interval: 50 * time.Millisecond, Runs: 1, Records: 200, P50: 100 * time.Millisecond, P99: 198 * time.Millisecond, Max: 200 * time.Millisecond}, d)
+	require.Contains(t, figures.DelayTable([]figures.Delay{d}, figures.Terminal), "│ tarn   │          50ms │    1 │     200 │  100.0 │  198.0 │  200.0 │")
+	one := figures.DelayOf("tarn", 0, took[:1])
 	require.Equal(t, 200*time.Millisecond, one.P50)
 	require.Equal(t, 200*time.Millisecond, one.Max)
 }

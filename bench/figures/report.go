@@ -38,12 +38,11 @@ type Report struct {
 	Runs    int `json:"runs"`
 	Warmups int `json:"warmups"`
 	// Size is what X is, of a report that Grows.
-	Size      string        `json:"size,omitempty"`
-	Summaries []Summary     `json:"summaries,omitempty"`
-	Samples   []Sample      `json:"samples,omitempty"`
-	Delays    []Delay       `json:"delays,omitempty"`
-	Interval  time.Duration `json:"commit_interval,omitempty"`
-	Held      []Held        `json:"held,omitempty"`
+	Size      string    `json:"size,omitempty"`
+	Summaries []Summary `json:"summaries,omitempty"`
+	Samples   []Sample  `json:"samples,omitempty"`
+	Delays    []Delay   `json:"delays,omitempty"`
+	Held      []Held    `json:"held,omitempty"`
 }
 
 // Table shows the figures.
@@ -56,7 +55,7 @@ func (r Report) Table(form Form) string {
 	case Grows:
 		return RateTable(r.Summaries, Records, GrowthOf(r.Size).Write, form)
 	case Delays:
-		return DelayTable(r.Delays, r.Interval, form)
+		return DelayTable(r.Delays, form)
 	case Holding:
 		return HeldTable(r.Held, form)
 	}

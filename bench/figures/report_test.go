@@ -26,7 +26,7 @@ func TestReport_Write(t *testing.T) {
 	held := report(figures.Holding)
 	held.Held = []figures.Held{{Work: "crowd", Seconds: 1}}
 	delays := report(figures.Delays)
-	delays.Interval, delays.Delays = time.Second, []figures.Delay{{Client: "tarn", P50: time.Millisecond}}
+	delays.Delays = []figures.Delay{{Client: "tarn", Interval: time.Second, P50: time.Millisecond}}
 	keys := report(figures.Grows, grown(1000, 1), grown(1e6, 3))
 	keys.Size = "keys"
 	values := report(figures.Grows, grown(16, 1), grown(64<<10, 30))
@@ -41,7 +41,7 @@ func TestReport_Write(t *testing.T) {
 		"times":   {report(figures.Times, samples()...), "| count | tarn | 3 | 2000 | 1000 to 4000 |", true},
 		"keys":    {keys, "| 1 M | tarn | 1 | 333 k |", true},
 		"values":  {values, "| 64 KiB | tarn | 1 | 33 k |", true},
-		"delays":  {delays, "| tarn | 0 | 0 | 1.0 |", false},
+		"delays":  {delays, "| tarn | 1s | 0 | 0 | 1.0 |", false},
 		"holding": {held, "| default | crowd |", false},
 	} {
 		t.Run(name, func(t *testing.T) {

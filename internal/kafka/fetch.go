@@ -291,7 +291,8 @@ func (x *fetcher) take(p *fetchPlan, flows []*flow) {
 		since := f.lastAsked
 		f.lastAsked, f.asking = x.asked, true
 		bytes := f.ask(x.room(f, held))
-		if more := f.memory(f.batch - bytes); f.batch > bytes && f.seen.stable > f.position && more <= left && sum+int64(f.batch) <= int64(p.bytes) {
+		more := f.memory(f.batch - bytes)
+		if f.tooFew(bytes) && more <= left && sum+int64(f.batch) <= int64(p.bytes) {
 			bytes = f.batch
 			left -= more
 		}

@@ -2,7 +2,6 @@ package kafka
 
 import (
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -15,17 +14,16 @@ func (x *fetcher) answer(p fetchPlan, a fetchAnswer, now time.Time) {
 		n.notBefore = now.Add(a.res.throttle)
 	}
 	a.unfold(p, &x.unfold)
-	others := slices.ContainsFunc(a.chunks, func(c chunk) bool { return c.next > c.position })
-	left := int64(p.bytes) // brokers fill an answer in the order in which they are asked
+	left, before := int64(p.bytes), false // brokers fill an answer in the order in which they are asked
 	for i := range p.asks {
 		k := &p.asks[i]
-		fits := int64(k.bytes) <= left
-		left -= int64(a.size(k))
+		fits, behind := int64(k.bytes) <= left, before
+		left, before = left-int64(a.size(k)), before || a.size(k) > 0
 		if k.flow.version != k.version {
 			continue // sought, reset, moved or closed meanwhile (R50, R38)
 		}
 		k.flow.asking, k.flow.coming = false, 0
-		got := received{since: k.since, alone: p.alone, ample: p.ample, behind: others && i > 0}
+		got := received{since: k.since, alone: p.alone, ample: p.ample, behind: behind}
 		if fits {
 			got.asked = k.bytes
 		}
@@ -62,7 +60,11 @@ func (x *fetcher) answerOne(k *fetchAsk, a *fetchAnswer, got received, now time.
 	}
 	part := a.res.parts[f.of()]
 	if part == nil {
-		f.later(now)
+		if got.behind {
+			f.lastAsked = got.since // a broker that leaves out what has no room
+		} else {
+			f.later(now)
+		}
 		return false
 	}
 	if part.code != sarama.ErrNoError {

@@ -98,6 +98,14 @@ func (s *script) whole(p fetchPlan, n func() int) (out parts, batches int) {
 	return out, batches
 }
 
+// coming is what the answers under way may bring.
+func (s *script) coming() (sum int64) {
+	for _, f := range s.x.flows {
+		sum += f.coming
+	}
+	return sum
+}
+
 // Batches that are larger than a partition's part: a request brings as many of them as there is memory for, not the first one's alone.
 func TestBatchesLargerThanParts(t *testing.T) {
 	const budget, partitions = 1 << 20, 9 // a part is 57 KiB: a batch's records take more
@@ -115,7 +123,11 @@ func TestBatchesLargerThanParts(t *testing.T) {
 			for i := range 400 {
 				taken := i%100 >= 50 // for a while nobody takes anything, and there is no room
 				s.pass(time.Millisecond)
+				empty := s.x.held() == 0
 				p, asked := s.plan()
+				if empty {
+					require.LessOrEqual(t, s.coming(), int64(budget/2))
+				}
 				if len(asked) > 0 {
 					answer, n := s.whole(p, size)
 					s.answer(p, answer)
@@ -123,7 +135,6 @@ func TestBatchesLargerThanParts(t *testing.T) {
 						requests, batches = requests+1, batches+n
 					}
 				}
-				require.LessOrEqual(t, s.x.held(), int64(budget/2+200<<10), "what all may hold, and the first one's batch")
 				for _, f := range flows {
 					for ok := taken; ok; {
 						var err error
@@ -177,25 +188,72 @@ func TestOutgrown(t *testing.T) {
 	require.Equal(t, asked+asked/2, p.asks[0].bytes)
 }
 
-// TestR67_FilledAnswer: partitions that others left no room for come first in the next answer, and need not be asked alone.
-func TestR67_FilledAnswer(t *testing.T) {
+// What one broker has been asked for leaves room for batches of the others.
+func TestBatchesOfSeveralBrokers(t *testing.T) {
+	const budget = 4 << 20
 	s := newScript(t)
-	flows := []*flow{s.open(0, 0), s.open(1, 0), s.open(2, 0)}
+	s.x.cfg.Bytes = budget
+	var flows []*flow
+	for p := range int32(9) {
+		flows = append(flows, s.open(p, 0))
+	}
+	halves := Topic{Name: "t", ID: state.TopicID{s.id}, Partitions: make([]Partition, 9)}
+	for p := range halves.Partitions {
+		halves.Partitions[p] = Partition{Leader: int32(p % 2), Epoch: 4}
+	}
+	s.x.metadata(map[string]Topic{"t": halves}, s.now)
+	size := func() int { return 300 }
 	for range 9 {
-		p, asked := s.plan()
-		require.Len(t, asked, 3)
-		answer := parts{}
-		for i, k := range p.asks {
-			n := 0
-			if i == 0 {
-				n = 5
-			}
-			answer[k.flow.partition] = partWith(k.position, n, 1000)
+		for node := range int32(2) {
+			p := s.x.plan(node, s.now)
+			answer, _ := s.whole(p, size)
+			s.answer(p, answer)
 		}
-		s.answer(p, answer)
+		for _, f := range flows {
+			for ok := true; ok; {
+				_, ok, _ = f.pop()
+			}
+		}
+		s.pass(time.Second)
 	}
 	for _, f := range flows {
-		require.Equal(t, int64(15), f.position)
+		f.swell = 12 // as if they were compressed: there is room for few
+	}
+	for node := range int32(2) {
+		batches := 0
+		for _, k := range s.x.plan(node, s.now).asks {
+			if k.bytes >= k.flow.batch {
+				batches++
+			}
+		}
+		require.Positive(t, batches, "of broker %d", node)
+		require.LessOrEqual(t, s.coming(), int64(budget/2))
+	}
+}
+
+// TestR67_FilledAnswer: partitions that others left no room for come first in the next answer, and need not be asked alone, whether
+// the broker has them without records or leaves them out.
+func TestR67_FilledAnswer(t *testing.T) {
+	for _, without := range []bool{false, true} {
+		s := newScript(t)
+		flows := []*flow{s.open(0, 0), s.open(1, 0), s.open(2, 0)}
+		for range 9 {
+			p, asked := s.plan()
+			require.Len(t, asked, 3)
+			answer := parts{}
+			for i, k := range p.asks {
+				switch {
+				case i == 0:
+					answer[k.flow.partition] = partWith(k.position, 5, 1000)
+				case !without:
+					answer[k.flow.partition] = partWith(k.position, 0, 1000)
+				}
+			}
+			s.answer(p, answer)
+		}
+		for _, f := range flows {
+			require.Equal(t, int64(15), f.position)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"errors"
+	"math"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -97,7 +98,7 @@ func (f *flow) swells(size int32, got int64) {
 // an eighth less each time.
 func (f *flow) saw(size int) {
 	if size > 0 {
-		f.batch = max(int32(min(size+size/16, mostPartition)), f.batch/8*7)
+		f.batch = max(int32(min(size+size/16, math.MaxInt32)), f.batch/8*7)
 	}
 }
 
@@ -105,8 +106,13 @@ func (f *flow) saw(size int) {
 // larger. Where no batch of the size that is known was asked for, nothing is to be learned.
 func (f *flow) outgrown(asked int32) {
 	if asked >= f.batch {
-		f.batch = min(asked+asked/2, mostPartition)
+		f.batch = asked + asked/2
 	}
+}
+
+// tooFew tells that a batch is there that takes more bytes, though not more than are asked for at most.
+func (f *flow) tooFew(bytes int32) bool {
+	return bytes < f.batch && f.batch <= mostPartition && f.seen.stable > f.position
 }
 
 // empty lets go of what is buffered.
