@@ -211,20 +211,20 @@ func (x *fetcher) held() (sum int64) {
 // promised is what flows may get without being asked again whether there is room: what is under way, and their parts.
 func (x *fetcher) promised() (sum int64) {
 	for _, f := range x.flows {
-		if f.asking {
+		if f.asking() {
 			sum += f.coming
 		} else {
-			sum += max(min(x.part()/2, x.part()-f.holds()), 0)
+			sum += max(x.partRoom(f), 0)
 		}
 	}
 	return sum
 }
 
-// room is how much an answer may bring a flow where all hold so much: at most half of its part, so that one half is fetched
-// while the other is in use.
-func (x *fetcher) room(f *flow, held int64) int64 {
-	return min(x.part()/2, x.part()-f.holds(), x.cfg.Bytes/2-held)
-}
+// partRoom is how much an answer may bring a flow of its part: at most half, so that one half is fetched while the other is in use.
+func (x *fetcher) partRoom(f *flow) int64 { return min(x.part()/2, x.part()-f.holds()) }
+
+// room is how much an answer may bring a flow where all hold so much.
+func (x *fetcher) room(f *flow, held int64) int64 { return min(x.partRoom(f), x.cfg.Bytes/2-held) }
 
 // isFull tells whether a flow is left out of the fetches because of what it holds. One that holds nothing never is.
 func (x *fetcher) isFull(f *flow, held int64) bool {
@@ -245,7 +245,7 @@ func (x *fetcher) pop(f *flow) (c chunk, ok bool, again bool, err error) {
 func (x *fetcher) due(node int32, now time.Time, p *fetchPlan) (shared, alone []*flow) {
 	held := x.held()
 	for _, f := range x.flows {
-		if f.leader != node || f.position < 0 || f.asking {
+		if f.leader != node || f.position < 0 || f.asking() {
 			continue
 		}
 		if wait := f.notBefore.Sub(now); wait > 0 {
@@ -289,7 +289,7 @@ func (x *fetcher) take(p *fetchPlan, flows []*flow) {
 		taken[f.of()] = true
 		x.asked++
 		since := f.lastAsked
-		f.lastAsked, f.asking = x.asked, true
+		f.lastAsked = x.asked
 		bytes := f.ask(x.room(f, held))
 		more := f.memory(f.batch - bytes)
 		if f.tooFew(bytes) && more <= left && sum+int64(f.batch) <= int64(p.bytes) {

@@ -22,7 +22,7 @@ func (x *fetcher) answer(p fetchPlan, a fetchAnswer, now time.Time) {
 		if k.flow.version != k.version {
 			continue // sought, reset, moved or closed meanwhile (R50, R38)
 		}
-		k.flow.asking, k.flow.coming = false, 0
+		k.flow.coming = 0
 		got := received{since: k.since, alone: p.alone, ample: p.ample, behind: behind}
 		if fits {
 			got.asked = k.bytes
@@ -39,10 +39,14 @@ func (x *fetcher) answer(p fetchPlan, a fetchAnswer, now time.Time) {
 
 // size is what an answer has of what was asked for, as it came.
 func (a *fetchAnswer) size(k *fetchAsk) int {
-	if a.res == nil || a.res.parts[k.flow.of()] == nil {
+	if a.res == nil {
 		return 0
 	}
-	return len(a.res.parts[k.flow.of()].log)
+	part := a.res.parts[k.flow.of()]
+	if part == nil {
+		return 0
+	}
+	return len(part.log)
 }
 
 // answerOne is true where fresh metadata may help.
@@ -71,7 +75,7 @@ func (x *fetcher) answerOne(k *fetchAsk, a *fetchAnswer, got received, now time.
 		return f.refused(part.code, now)
 	}
 	got.at = now
-	f.swells(max(k.bytes, int32(a.size(k))), got.bytes)
+	f.swells(max(k.bytes, int32(len(part.log))), got.bytes)
 	x.brought(f, got, now)
 	return false
 }

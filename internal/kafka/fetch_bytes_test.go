@@ -81,11 +81,11 @@ func TestHoldsItsBytes(t *testing.T) {
 func (s *script) whole(p fetchPlan, n func() int) (out parts, batches int) {
 	out = parts{}
 	left := int(p.bytes)
-	for i, k := range p.asks {
+	for _, k := range p.asks {
 		b, at := partWith(k.position, 0, 1<<40), k.position
 		for room := min(int(k.bytes), left); ; {
 			log := encodeBatch(kmsg.RecordBatch{FirstOffset: at}, valuesOf(n(), 100)...)
-			if len(log) > room && (batches > 0 || i > 0 || len(b.log) > 0) {
+			if len(log) > room && batches > 0 {
 				break
 			}
 			b.log = append(b.log, log...)

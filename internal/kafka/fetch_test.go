@@ -552,7 +552,7 @@ func TestLeftOutUntilAnotherIsClosed(t *testing.T) {
 	r := &Reader{cfg: s.x.cfg, fetcher: s.x, kicks: map[int32]chan struct{}{0: make(chan struct{}, 1)}, keeper: make(chan struct{}, 1)}
 	c := &Cursor{reader: r, flow: a}
 	s.plan()
-	a.asking, b.asking = false, true
+	a.coming = 0 // answered
 	a.push(chunk{position: 0, next: 1, bytes: s.x.part() * 13 / 16})
 	_, asked := s.plan()
 	require.Empty(t, asked)

@@ -2,7 +2,6 @@ package kafka
 
 import (
 	"errors"
-	"math"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -25,13 +24,12 @@ type flow struct {
 
 	version  uint64
 	position int64 // next offset to ask for; UnknownOffset: in no fetch
-	asking   bool  // a request of this version is under way
 	leftOut  bool  // of its broker's last plan, for what it holds
 
 	queue     []chunk // positions ascending, each begins where the one before ends
 	bytes     int64   // of the chunks in queue
 	inUse     int64   // of the chunk that was given last, until the next is asked for
-	coming    int64   // what the request under way may bring
+	coming    int64   // what the request of this version that is under way may bring, 0 for none
 	swell     float64 // what a byte asked for comes to in memory
 	batch     int32   // what the next batch may have of bytes, as far as is known
 	delivered int64   // next offset that Poll gives: <= position while that is known
@@ -72,6 +70,9 @@ func (f *flow) of() partOf { return partOf{f.topic, f.partition} }
 // firstSwell is that of small records: the first answer is smaller than it could be for others.
 const firstSwell = 4
 
+// asking tells whether a request of this version is under way.
+func (f *flow) asking() bool { return f.coming > 0 }
+
 // holds is what the flow holds in memory.
 func (f *flow) holds() int64 { return f.bytes + f.inUse }
 
@@ -98,7 +99,7 @@ func (f *flow) swells(size int32, got int64) {
 // an eighth less each time.
 func (f *flow) saw(size int) {
 	if size > 0 {
-		f.batch = max(int32(min(size+size/16, math.MaxInt32)), f.batch/8*7)
+		f.batch = max(int32(size+size/16), f.batch/8*7)
 	}
 }
 
@@ -131,7 +132,7 @@ func (f *flow) seek(position int64) {
 // raise begins a new version: what is under way will be dropped.
 func (f *flow) raise(position int64) {
 	f.version++
-	f.position, f.asking, f.coming = position, false, 0
+	f.position, f.coming = position, 0
 }
 
 // stick ends the reading at this position with an error that Poll gives after what is buffered.

@@ -17,7 +17,8 @@ type ReaderConfig struct {
 	MaxWait time.Duration
 	// Bytes bounds what the Reader holds: half of it records that were not taken yet, an equal part for each Cursor, and half
 	// the answers that are being received, an equal part for each broker. A Cursor that holds its part is left out of the
-	// fetches. A batch that is larger than a part comes whole, and so does what a compressed one unfolds to. Default 64 MiB.
+	// fetches; one whose log has larger batches may have a batch of what the others' parts leave. A batch that is larger than a
+	// part comes whole, and so does what a compressed one unfolds to. Default 64 MiB.
 	Bytes int64
 	// MetadataInterval is how often leaders and topic ids are checked while nothing is wrong. Default 10 s.
 	MetadataInterval time.Duration
