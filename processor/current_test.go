@@ -70,13 +70,17 @@ func TestCurrent_OneTableAfterTheOther(t *testing.T) {
 			require.Len(k.T, progress.Tables, 5, "the joined ones are there before they are followed")
 			require.Equal(k.T, n, progress.Current)
 			require.False(k.T, progress.Sum.Done)
+			audits := auditsByTopic(k, p)
+			require.Len(k.T, audits, len(tables))
 			for i, table := range tables {
 				v, err := get(table)
 				if i < n {
 					require.True(k.T, p.Current(table), table.Name())
 					require.NoError(k.T, err)
 					require.Equal(k.T, table.Name(), v)
+					require.True(k.T, audits[table.Name()].Equal(), "%+v", audits[table.Name()])
 				} else {
+					require.ErrorIs(k.T, audits[table.Name()].Err, processor.ErrNotReady)
 					require.False(k.T, p.Current(table), table.Name())
 					require.ErrorIs(k.T, err, processor.ErrNotReady)
 				}
@@ -93,6 +97,15 @@ func TestCurrent_OneTableAfterTheOther(t *testing.T) {
 		require.False(k.T, p.Current(one))
 		require.ErrorIs(k.T, p.AwaitCurrent(k.T.Context(), one), state.ErrClosed)
 	}, devbroker.Brokers(6))
+}
+
+func auditsByTopic(k *streamtest.Kit, p *processor.Processor) map[string]*observe.Audit {
+	k.T.Helper()
+	audits := map[string]*observe.Audit{}
+	for _, of := range verify(k, p) {
+		audits[of.Topic] = &of
+	}
+	return audits
 }
 
 // Who waits before Run, or in vain, is told.

@@ -16,8 +16,9 @@ import (
 // (Audit.Position), while records are handled and committed as ever. It takes 32 MiB of memory besides what MemoryBytes
 // bounds; where the keys of a log are more than that holds, the log is read several times.
 //
-// The error is ErrNotReady while nothing runs, or the end of ctx, with what was found until then. A partition that moves away
-// meanwhile, or is not restored yet, has its trouble in its Audit.
+// The error is ErrNotReady while nothing runs, or the end of ctx, with what was found until then. A table is compared as soon
+// as it is current, however far its task's others are. A partition that is not current yet, or moves away meanwhile, has its
+// trouble in its Audit.
 func (p *Processor) Verify(ctx context.Context) ([]observe.Audit, error) {
 	ts := p.tasks()
 	if ts == nil {
@@ -37,29 +38,42 @@ func (p *Processor) Verify(ctx context.Context) ([]observe.Audit, error) {
 	return all, context.Cause(ctx)
 }
 
-// verify compares the task's tables and the joined ones.
+// verify compares the task's tables and the joined ones, each that is current.
 func (t *task) verify(ctx context.Context) (all []observe.Audit) {
-	if t.state.Load() != taskRunning {
-		for _, table := range t.env.group.Tables {
-			all = append(all, observe.Audit{Place: t.env.place(table.Name, t.partition), Err: ErrNotReady})
-		}
-		return all
-	}
 	ctx, cancel := until(ctx, t.lease)
 	defer cancel()
-	for _, c := range t.cells {
-		at := t.env.place(c.topic, t.partition)
-		table, err := c.snapshot(ctx)
-		if err != nil {
-			all = append(all, observe.Audit{Place: at, Err: err})
-			continue
-		}
-		all = append(all, verify(ctx, table, t.env.reader, at))
+	for i := range t.kept {
+		all = append(all, t.verifyKept(ctx, i))
 	}
-	for _, f := range t.joins {
-		all = append(all, f.verify(ctx))
+	var joins []*follower
+	if known := t.meter.joins.Load(); known != nil && t.state.Load() != taskClosing {
+		joins = *known
+	}
+	joined := 0
+	for i := range t.env.group.Reads {
+		switch read := &t.env.group.Reads[i]; {
+		case read.Lookup:
+		case joined < len(joins):
+			all = append(all, joins[joined].verify(ctx))
+			joined++
+		default:
+			all = append(all, observe.Audit{Place: t.env.place(read.Name, t.partition), Err: ErrNotReady})
+		}
 	}
 	return all
+}
+
+func (t *task) verifyKept(ctx context.Context, i int) observe.Audit {
+	at := t.env.place(t.env.group.Tables[i].Name, t.partition)
+	c := t.kept[i].cell.Load()
+	if c == nil || t.state.Load() == taskClosing {
+		return observe.Audit{Place: at, Err: ErrNotReady}
+	}
+	table, err := c.snapshot(ctx)
+	if err != nil {
+		return observe.Audit{Place: at, Err: err}
+	}
+	return verify(ctx, table, t.env.reader, at)
 }
 
 func (f *follower) verify(ctx context.Context) observe.Audit {
