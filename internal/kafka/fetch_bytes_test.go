@@ -152,6 +152,19 @@ func TestBatchesLargerThanParts(t *testing.T) {
 	}
 }
 
+// A batch that is as large as what is asked for at most, or somewhat less, is asked for whole; a larger one cannot be.
+func TestSaw_LargestBatch(t *testing.T) {
+	f := newFlow("t", 0, nil)
+	f.position, f.seen.stable = 0, 10
+	for _, size := range []int{mostPartition, mostPartition - mostPartition/20} {
+		f.saw(size)
+		require.EqualValues(t, mostPartition, f.batch)
+		require.True(t, f.tooFew(mostPartition-1))
+	}
+	f.saw(mostPartition + 1)
+	require.False(t, f.tooFew(mostPartition-1))
+}
+
 // An empty answer to a partition whose batch is larger than what was asked for teaches its size; one that others of another topic
 // have filled before it, as a request has them, teaches nothing.
 func TestOutgrown(t *testing.T) {

@@ -99,7 +99,11 @@ func (f *flow) swells(size int32, got int64) {
 // an eighth less each time.
 func (f *flow) saw(size int) {
 	if size > 0 {
-		f.batch = max(int32(size+size/16), f.batch/8*7)
+		next := size + size/16
+		if size <= mostPartition {
+			next = min(next, mostPartition)
+		}
+		f.batch = max(int32(next), f.batch/8*7)
 	}
 }
 
