@@ -19,23 +19,36 @@ func (b *bench) latency(ctx context.Context, t trial, r *figures.Report) error {
 	r.Warmups = 0
 	r.Setup = append(r.Setup, fmt.Sprintf("%d records/s for %v after %v", load.Rate, load.Measured, load.Warmup))
 	clients := b.committers(t.clients)
-	runs := map[committer][]figures.Delay{}
+	runs, failed := map[committer][]figures.Delay{}, map[committer]int{}
+	var errs []error
 	for round := range b.runs {
+		note := fmt.Sprintf("%d of %d", round+1, b.runs)
 		for _, c := range turned(clients, round) {
+			if failed[c] == mostFailures {
+				continue
+			}
 			took, err := b.steady(ctx, load, c)
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
 			if err != nil {
-				return fmt.Errorf("latency: %s: %w", c, err)
+				failed[c]++
+				fmt.Fprintf(b.log, "%-9s %-28s FAILED: %v\n", note, c, err)
+				errs = append(errs, fmt.Errorf("latency: %s: %w", c, err))
+				continue
 			}
 			d := figures.DelayOf(c.name, c.every, took)
-			fmt.Fprintf(b.log, "%-9s %-28s p50 %v  p99 %v  max %v\n", fmt.Sprintf("%d of %d", round+1, b.runs), c,
+			fmt.Fprintf(b.log, "%-9s %-28s p50 %v  p99 %v  max %v\n", note, c,
 				d.P50.Round(time.Millisecond/10), d.P99.Round(time.Millisecond/10), d.Max.Round(time.Millisecond/10))
 			runs[c] = append(runs[c], d)
 		}
 	}
 	for _, c := range clients {
-		r.Delays = append(r.Delays, figures.MedianDelay(runs[c]))
+		if len(runs[c]) > 0 {
+			r.Delays = append(r.Delays, figures.MedianDelay(runs[c]))
+		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // committer is a client that commits every so often, 0 for one that cannot be told to.
@@ -67,7 +80,8 @@ func (b *bench) committers(clients []entrant) (all []committer) {
 
 // steady times one run: a group in a process of its own, fed and read by this one.
 func (b *bench) steady(ctx context.Context, load workload.Steady, c committer) (took []time.Duration, err error) {
-	j := workload.Job{Client: c.client, Work: workload.Pass, Group: b.newGroup(c.client), CommitInterval: c.every, Records: int64(load.Count())}
+	j := workload.Job{Client: c.client, Work: workload.Pass, Shape: load.Shape, Group: b.newGroup(c.client), CommitInterval: c.every,
+		Records: int64(load.Count())}
 	j.Topic = j.Group + "-in"
 	load.Input, load.Output = j.Topic, workload.OutputOf(j.Group)
 	var topics []kafka.TopicSpec

@@ -3,7 +3,7 @@
 //	go run ./bench                        # count and rebuild, 5 runs of each client by turns: a quarter of an hour
 //	go run ./bench -targets               # count, rebuild and restart, and how they stand to the figures to reach
 //	go run ./bench count map -runs 3      # only these sections; go run ./bench -h names them
-//	go run ./bench all -out docs/benchmarks -doc docs/benchmarks.md   # everything, and all files: three hours
+//	go run ./bench all -out docs/benchmarks -doc docs/benchmarks.md   # everything, and all files: four hours
 //	go run ./bench count -clients tarn,tarn-at-least-once             # only these clients
 //	go run ./bench -quick                 # small, tarn and goka alone: is it still about as fast as it was?
 //

@@ -170,6 +170,21 @@ func TestBench_Latency(t *testing.T) {
 	nothingLeft(t, b)
 }
 
+// So is one that fails while latencies are measured.
+func TestBench_LatencyOfAClientThatFails(t *testing.T) {
+	broker, flags := embedded(t)
+	c, err := parse(append(append([]string{"latency"}, flags...), "-runs", "3", "-latency-rate", "500", "-latency-time", "200ms", "-latency-warmup", "100ms", "-commit-intervals", "10ms"), io.Discard)
+	require.NoError(t, err)
+	c.sections[0].trials[0].clients = []entrant{{name: "nobody", client: "nobody"}, {name: "tarn", client: "tarn"}}
+	var out bytes.Buffer
+	err = c.with(t.Context(), &out, func(b *bench) error { return b.all(t.Context()) })
+	require.ErrorContains(t, err, "latency: nobody, 10ms: ")
+	require.Regexp(t, `2 of 3 +nobody, 10ms +FAILED`, out.String())
+	require.NotRegexp(t, `3 of 3 +nobody`, out.String())
+	require.Regexp(t, `│ tarn +│ +10ms │ +3 │ +300 │`, out.String())
+	nothingLeft(t, broker)
+}
+
 func TestBench_Memory(t *testing.T) {
 	b, flags := embedded(t)
 	shown := benched(t, 0, []string{"memory"}, flags, []string{"-partitions", "3", "-memory-options", "64", "-memory-rate", "0"})

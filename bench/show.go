@@ -54,7 +54,7 @@ func (b *bench) all(ctx context.Context) error {
 
 // section measures one.
 func (b *bench) section(ctx context.Context, s section) (figures.Report, error) {
-	r := figures.Report{Section: s.name, Kind: s.kind, About: s.about, Setup: s.setup(), Size: s.size, Began: time.Now(), Machine: processors(), Load: loadNow(), Runs: b.runs, Warmups: b.warmups}
+	r := figures.Report{Section: s.name, Kind: s.kind, About: s.about, Setup: s.setup(), Size: s.size, Began: time.Now(), Machine: processors(), Commit: commit(), Load: loadNow(), Runs: b.runs, Warmups: b.warmups}
 	fmt.Fprintf(b.log, "\n== %s: %s\n", s.name, s.about)
 	var err error
 	switch s.name {

@@ -98,6 +98,26 @@ func modules() map[string]string {
 	return out
 }
 
+// commit is the one that tarn was built from, "" where nobody knows. "+" says that files were changed.
+func commit() string {
+	out, err := exec.Command("git", "describe", "--always", "--exclude", "*", "--dirty=+", "--abbrev=7").Output()
+	of := map[string]string{}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			of[s.Key] = s.Value
+		}
+	}
+	switch at := of["vcs.revision"]; {
+	case len(at) >= 7 && of["vcs.modified"] == "true":
+		return at[:7] + "+"
+	case len(at) >= 7:
+		return at[:7]
+	case err == nil:
+		return strings.TrimSpace(string(out))
+	}
+	return ""
+}
+
 // loadNow is the load average, "unknown" where the system does not tell: a busy machine makes low figures.
 func loadNow() string {
 	data, err := os.ReadFile("/proc/loadavg")

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Delay is how long the records of one run took from end to end.
+// Delay is how long the records of one run took from end to end, or those of several.
 type Delay struct {
 	Client string `json:"client"`
 	// Interval is that of its commits, 0 for one that has none.
@@ -15,8 +15,9 @@ type Delay struct {
 	P50      time.Duration `json:"p50_ns"`
 	P99      time.Duration `json:"p99_ns"`
 	Max      time.Duration `json:"max_ns"`
-	// Runs is of how many runs it is the middle; Max is that of all.
-	Runs int `json:"runs"`
+	// Runs is of how many runs it is the middle, Each are those; Max is that of all.
+	Runs int     `json:"runs"`
+	Each []Delay `json:"each,omitempty"`
 }
 
 // DelayOf sums up what each record took. It panics without any.
@@ -27,7 +28,7 @@ func DelayOf(client string, interval time.Duration, took []time.Duration) Delay 
 
 // MedianDelay is what the runs of one client, at one interval, come to. It panics without any.
 func MedianDelay(runs []Delay) Delay {
-	all := Delay{Client: runs[0].Client, Interval: runs[0].Interval}
+	all := Delay{Client: runs[0].Client, Interval: runs[0].Interval, Each: runs}
 	var p50, p99 []float64
 	for _, d := range runs {
 		all.Runs += d.Runs
@@ -52,9 +53,19 @@ func DelayTable(all []Delay, form Form) string {
 		if d.Interval > 0 {
 			every = fmt.Sprint(d.Interval)
 		}
-		rows = append(rows, []string{d.Client, every, fmt.Sprint(d.Runs), fmt.Sprint(d.Records), millis(d.P50), millis(d.P99), millis(d.Max)})
+		rows = append(rows, []string{d.Client, every, fmt.Sprint(d.Runs), fmt.Sprint(d.Records), millis(d.P50), d.spread(func(d Delay) time.Duration { return d.P50 }),
+			millis(d.P99), d.spread(func(d Delay) time.Duration { return d.P99 }), millis(d.Max)})
 	}
-	return tabulate([]string{"client", "commits every", "runs", "records", "p50 ms", "p99 ms", "max ms"}, rows, []int{2, 3, 4, 5, 6, 7}, form)
+	return tabulate([]string{"client", "commits every", "runs", "records", "p50 ms", "least to most", "p99 ms", "least to most", "max ms"}, rows, []int{2, 3, 4, 5, 6, 7, 8, 9}, form)
+}
+
+// spread is what the runs had of a figure.
+func (d Delay) spread(of func(Delay) time.Duration) string {
+	least, most := of(d), of(d)
+	for _, run := range d.Each {
+		least, most = min(least, of(run)), max(most, of(run))
+	}
+	return millis(least) + " to " + millis(most)
 }
 
 func millis(d time.Duration) string { return fmt.Sprintf("%.1f", d.Seconds()*1000) }

@@ -110,7 +110,7 @@ func TestDelay(t *testing.T) {
 	}
 	d := figures.DelayOf("tarn", 50*time.Millisecond, took)
 	require.Equal(t, figures.Delay{Client: "tarn", Interval: 50 * time.Millisecond, Runs: 1, Records: 200, P50: 100 * time.Millisecond, P99: 198 * time.Millisecond, Max: 200 * time.Millisecond}, d)
-	require.Contains(t, figures.DelayTable([]figures.Delay{d}, figures.Terminal), "│ tarn   │          50ms │    1 │     200 │  100.0 │  198.0 │  200.0 │")
+	require.Contains(t, figures.DelayTable([]figures.Delay{d}, figures.Terminal), "│ tarn   │          50ms │    1 │     200 │  100.0 │ 100.0 to 100.0 │  198.0 │ 198.0 to 198.0 │  200.0 │")
 	one := figures.DelayOf("tarn", 0, took[:1])
 	require.Equal(t, 200*time.Millisecond, one.P50)
 	require.Equal(t, 200*time.Millisecond, one.Max)
@@ -121,6 +121,9 @@ func TestMedianDelay(t *testing.T) {
 	run := func(p50, p99, longest time.Duration) figures.Delay {
 		return figures.Delay{Client: "tarn", Runs: 1, Records: 10, P50: p50, P99: p99, Max: longest}
 	}
-	require.Equal(t, figures.Delay{Client: "tarn", Runs: 3, Records: 30, P50: 2, P99: 7, Max: 90},
-		figures.MedianDelay([]figures.Delay{run(1, 9, 10), run(2, 5, 90), run(3, 7, 20)}))
+	const ms = time.Millisecond
+	runs := []figures.Delay{run(1*ms, 9*ms, 10*ms), run(2*ms, 5*ms, 90*ms), run(3*ms, 7*ms, 20*ms)}
+	all := figures.MedianDelay(runs)
+	require.Equal(t, figures.Delay{Client: "tarn", Runs: 3, Records: 30, P50: 2 * ms, P99: 7 * ms, Max: 90 * ms, Each: runs}, all)
+	require.Contains(t, figures.DelayTable([]figures.Delay{all}, figures.Markdown), "| tarn |  | 3 | 30 | 2.0 | 1.0 to 3.0 | 7.0 | 5.0 to 9.0 | 90.0 |")
 }

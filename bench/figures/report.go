@@ -34,6 +34,8 @@ type Report struct {
 	// Machine is where it was measured, and Load its load average before: a busy machine makes low figures.
 	Machine string `json:"machine"`
 	Load    string `json:"load"`
+	// Commit is tarn's, where it is known.
+	Commit string `json:"commit,omitempty"`
 	// Runs of each client count, Warmups do not.
 	Runs    int `json:"runs"`
 	Warmups int `json:"warmups"`
@@ -65,7 +67,11 @@ func (r Report) Table(form Form) string {
 // Markdown is the report for a document, its plot in a folder. The folder is as the document names it, "" for its own.
 func (r Report) Markdown(folder string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s on %s; %s; load average %s when it began.\n", r.Began.Format("2 January 2006"), r.Machine, r.runs(), r.Load)
+	place := r.Machine
+	if r.Commit != "" {
+		place += ", tarn at " + r.Commit
+	}
+	fmt.Fprintf(&b, "%s on %s; %s; load average %s when it began.\n", r.Began.Format("2 January 2006"), place, r.runs(), r.Load)
 	fmt.Fprintf(&b, "%s: %s.\n", strings.ToUpper(r.About[:1])+r.About[1:], strings.Join(r.Setup, "; "))
 	fmt.Fprintf(&b, "\n%s\n", r.Table(Markdown))
 	if r.plots() {

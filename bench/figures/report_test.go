@@ -14,7 +14,7 @@ import (
 )
 
 func report(kind figures.Kind, samples ...figures.Sample) figures.Report {
-	return figures.Report{Section: "some", Kind: kind, About: "how many there are", Setup: []string{"2 M records"}, Runs: 3, Warmups: 1, Machine: "2 CPUs", Load: "0.10 0.20 0.30",
+	return figures.Report{Section: "some", Kind: kind, About: "how many there are", Setup: []string{"2 M records"}, Runs: 3, Warmups: 1, Machine: "2 CPUs", Commit: "abc1234", Load: "0.10 0.20 0.30",
 		Began: time.Date(2026, 11, 27, 15, 0, 0, 0, time.UTC), Samples: samples, Summaries: figures.Summarize(samples)}
 }
 
@@ -41,7 +41,7 @@ func TestReport_Write(t *testing.T) {
 		"times":   {report(figures.Times, samples()...), "| count | tarn | 3 | 2000 | 1000 to 4000 |", true},
 		"keys":    {keys, "| 1 M | tarn | 1 | 333 k |", true},
 		"values":  {values, "| 64 KiB | tarn | 1 | 33 k |", true},
-		"delays":  {delays, "| tarn | 1s | 0 | 0 | 1.0 |", false},
+		"delays":  {delays, "| tarn | 1s | 0 | 0 | 1.0 | 1.0 to 1.0 |", false},
 		"holding": {held, "| default | crowd |", false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -56,7 +56,7 @@ func TestReport_Write(t *testing.T) {
 			text, err := os.ReadFile(filepath.Join(folder, "some.md"))
 			require.NoError(t, err)
 			require.Contains(t, string(text), c.row)
-			require.Contains(t, string(text), "27 November 2026 on 2 CPUs; 3 runs of each by turns after a warm-up; load average 0.10 0.20 0.30 when it began.\nHow many there are: 2 M records.\n")
+			require.Contains(t, string(text), "27 November 2026 on 2 CPUs, tarn at abc1234; 3 runs of each by turns after a warm-up; load average 0.10 0.20 0.30 when it began.\nHow many there are: 2 M records.\n")
 			path := filepath.Join(folder, "some.png")
 			if !c.wide {
 				require.NoFileExists(t, path)

@@ -42,7 +42,7 @@ func prepare(ctx context.Context, client *kafka.Client, j Job) error {
 	switch {
 	case j.Work == Map:
 		topic.Name = OutputOf(j.Group)
-	case j.Client == Goka && (j.Work == Count || j.Work == Restart):
+	case j.Client == Goka && (j.Work == Count || j.Work == Restart || j.Work == Pass):
 		// It would make the topic itself, and fail where a leader does not know yet that it is one.
 		topic.Name, topic.Configs = TableOf(j.Client, j.Group), map[string]string{"cleanup.policy": "compact"}
 	default:
