@@ -98,24 +98,32 @@ func modules() map[string]string {
 	return out
 }
 
-// commit is the one that tarn was built from, "" where nobody knows. "+" says that files were changed.
+// commit is the one that tarn was built from, "" where nobody knows. "+" says that files were changed, but for those in docs,
+// where figures go. `go run` does not note it in the program, but runs in the folder that it takes the program from.
 func commit() string {
-	out, err := exec.Command("git", "describe", "--always", "--exclude", "*", "--dirty=+", "--abbrev=7").Output()
-	of := map[string]string{}
 	if info, ok := debug.ReadBuildInfo(); ok {
+		of := map[string]string{}
 		for _, s := range info.Settings {
 			of[s.Key] = s.Value
 		}
+		if at := of["vcs.revision"]; len(at) > shortCommit {
+			return noted(at[:shortCommit], of["vcs.modified"] == "true")
+		}
 	}
-	switch at := of["vcs.revision"]; {
-	case len(at) >= 7 && of["vcs.modified"] == "true":
-		return at[:7] + "+"
-	case len(at) >= 7:
-		return at[:7]
-	case err == nil:
-		return strings.TrimSpace(string(out))
+	at, err := exec.Command("git", "rev-parse", fmt.Sprintf("--short=%d", shortCommit), "HEAD").Output()
+	if err != nil {
+		return ""
 	}
-	return ""
+	return noted(strings.TrimSpace(string(at)), exec.Command("git", "diff", "--quiet", "HEAD", "--", ":/", ":!/docs").Run() != nil)
+}
+
+const shortCommit = 7
+
+func noted(commit string, changed bool) string {
+	if changed {
+		return commit + "+"
+	}
+	return commit
 }
 
 // loadNow is the load average, "unknown" where the system does not tell: a busy machine makes low figures.
