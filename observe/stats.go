@@ -157,7 +157,7 @@ type LayerStats struct {
 type MemoryStats struct {
 	// Bound is what may be in use: 7/16 of processor.MemoryBytes, since a heap grows to twice of it before it is collected.
 	Bound int64
-	// Fixed is what tasks and open stores take in any case, Stores are LevelDB's memory tables, Blocks its cache,
+	// Fixed is what tasks and open stores take in any case, Stores are LevelDB's memory tables and the filters of keys, Blocks its cache,
 	// which has what Layers and Rebuilds do not need at the moment, too, and the tables that are being written.
 	Fixed, Stores, Blocks int64
 	// Rows are those that callbacks have read, Layers what they have written and is not on disk, Rebuilds the rebuilds that

@@ -57,7 +57,7 @@ func newBudget(option int64, c crowd, log *slog.Logger) (*budget, error) {
 	b.ledger.count(0, 0, 0)
 	b.turns = make(chan struct{}, b.rebuilds)
 	log.Info("memory divided", "option", option, "tasks", c.tasks, "stores", c.stores(), "fixed", b.fixed,
-		"stores_bytes", int64(c.stores()*memoryTables)*int64(b.buffer), "blocks", b.cache, "blocks_most", int64(b.cache)+b.ledger.idle(), "rows", b.rows, "layers", b.layers,
+		"stores_bytes", int64(c.stores())*int64(memoryTables*b.buffer+b.filter), "blocks", b.cache, "blocks_most", int64(b.cache)+b.ledger.idle(), "rows", b.rows, "layers", b.layers,
 		"rebuild", b.rebuild, "rebuilds", b.rebuilds, "fetched", b.fetch, "producing", b.write)
 	return b, nil
 }
@@ -84,7 +84,7 @@ func (e *environment) crowd() crowd {
 
 // storeOptions completes the options of a store.
 func (b *budget) storeOptions(o state.Options) state.Options {
-	o.Shared, o.WriteBufferBytes = b.shared, b.buffer
+	o.Shared, o.WriteBufferBytes, o.KeyFilterBytes = b.shared, b.buffer, max(b.filter, 1) // 0 would be the default
 	return o
 }
 
@@ -140,7 +140,7 @@ func (s *countedStore) Close() error {
 func (b *budget) stats(reader *kafka.Reader) observe.MemoryStats {
 	layers, _ := b.ledger.bytes()
 	s := observe.MemoryStats{Bound: inUse(b.option), Fixed: programBytes + b.tasks.Load()*taskBytes + b.stores.Load()*storeBytes,
-		Stores: b.stores.Load() * memoryTables * int64(b.buffer), Layers: layers, Rebuilds: b.granted.Load() * b.rebuild,
+		Stores: b.stores.Load() * int64(memoryTables*b.buffer+b.filter), Layers: layers, Rebuilds: b.granted.Load() * b.rebuild,
 		Fetched: reader.Held()}
 	if b.crowd.stores() > 0 {
 		s.Blocks = int64(b.shared.Bytes())

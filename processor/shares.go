@@ -24,6 +24,7 @@ func inUse(memory int64) int64 { return memory / 16 * 7 }
 type shares struct {
 	fixed  int64 // what is not bounded by any of the others
 	buffer int   // LevelDB's memory table of a store
+	filter int   // of the keys of a store
 	cache  int   // the stores' blocks, which may have more while layers are idle
 	layers int64 // what callbacks have written, until it is on disk; rebuilds take theirs from it
 	rows   int64 // rows that overlays have read
@@ -51,6 +52,7 @@ const (
 	mostRebuild  = 16 << 20 // more of it makes a rebuild hardly faster
 	leastRebuild = 4 << 20  // less of it makes it slower than another one beside it makes up for
 	mostBuffer   = 4 << 20
+	mostFilter   = 32 << 20
 	// mostBatch is that of a restore without a turn. LevelDB's memory table becomes as large as a batch.
 	mostBatch = 512 << 10
 )
@@ -64,16 +66,17 @@ type portion struct{ least, weight, most int64 }
 
 const unbounded = 1 << 50
 
-// claims are the claims of cache, buffers, layers, rows, fetch and write.
-func (c crowd) claims() [6]portion {
+// claims are the claims of cache, buffers, layers, rows, fetch, write and filters.
+func (c crowd) claims() [7]portion {
 	stores, overlays, cursors := int64(c.stores()), int64(c.overlays()), int64(c.cursors())
-	claims := [6]portion{
+	claims := [7]portion{
 		{least: 512 << 10, weight: 6, most: unbounded},
 		{least: stores * memoryTables * 8 << 10, weight: 10, most: stores * memoryTables * mostBuffer},
-		{least: 2 << 20, weight: 53, most: unbounded},
+		{least: 2 << 20, weight: 49, most: unbounded},
 		{least: overlays * 8 << 10, weight: 18, most: overlays * 64 << 20},
 		{least: 256<<10 + cursors*32<<10, weight: 9, most: cursors * 8 << 20},
 		{least: 1 << 20, weight: 4, most: 32 << 20},
+		{weight: 4, most: stores * mostFilter},
 	}
 	if stores == 0 {
 		claims[0] = portion{}
@@ -121,7 +124,7 @@ func (c crowd) share(memory int64) shares {
 	parts[0] += left // what nobody else can use makes reads faster
 	s := shares{fixed: c.fixed(), cache: int(parts[0]), layers: parts[2] * 4 / (4 + flushed), rows: parts[3], fetch: parts[4], write: parts[5]}
 	if n := c.stores() * memoryTables; n > 0 {
-		s.buffer = int(parts[1]) / n
+		s.buffer, s.filter = int(parts[1])/n, int(parts[6])/c.stores()
 	}
 	s.turns(c.stores())
 	return s

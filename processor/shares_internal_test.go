@@ -22,7 +22,7 @@ const mib = 1 << 20
 // all is what the shares of a crowd come to when everything that is bounded is in use: the layers and a flush, or
 // rebuilds in place of them.
 func (s shares) all(c crowd) int64 {
-	return s.fixed + int64(c.stores()*memoryTables*s.buffer) + int64(s.cache) + s.rows + s.fetch + s.write + s.layers + s.layers*flushed/4
+	return s.fixed + int64(c.stores()*(memoryTables*s.buffer+s.filter)) + int64(s.cache) + s.rows + s.fetch + s.write + s.layers + s.layers*flushed/4
 }
 
 func TestShares(t *testing.T) {
@@ -56,6 +56,7 @@ func TestShares(t *testing.T) {
 				require.GreaterOrEqual(t, s.fetch, before.fetch)
 				require.GreaterOrEqual(t, s.cache, before.cache)
 				require.GreaterOrEqual(t, s.buffer, before.buffer)
+				require.GreaterOrEqual(t, s.filter, before.filter)
 				before = s
 			}
 		})

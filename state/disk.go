@@ -13,8 +13,8 @@ import (
 // disk is the Store on LevelDB: a directory with CURRENT, the generation it names, while a rebuild is under way a
 // second one, and "quarantine".
 //
-// Lock order: disk.writer, disk.mu, generation.mu, generation.itersM. mu guards which generations there are; readers hold it only
-// while they pick one, and the one writer holds it to change them.
+// Lock order: disk.writer, disk.mu, generation.mu, then generation.itersM, or keys.walking, keys.writing and generation.meta. mu
+// guards which generations there are: a look holds it for reading, the one writer holds it to change them.
 type disk struct {
 	dir string
 	o   Options
@@ -112,6 +112,7 @@ func (d *disk) openCurrent(name string) error {
 	if err != nil {
 		return err
 	}
+	g.keys.bytes = d.o.KeyFilterBytes
 	d.current = g
 	return nil
 }

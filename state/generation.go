@@ -57,6 +57,8 @@ type generation struct {
 	has        bool
 	encoded    []byte
 	sum        rowSum
+
+	keys knownKeys
 }
 
 // createGeneration makes an empty one; what lies at dir is removed.
@@ -199,6 +201,9 @@ func (g *generation) write(b *Batch) error {
 	if g.closed {
 		return ErrClosed
 	}
+	g.keys.writing.Lock()
+	defer g.keys.writing.Unlock()
+	g.keys.wrote(&b.ops)
 	if err := g.db.Write(&b.ops, true); err != nil {
 		return asDamage(g.dir, err)
 	}
@@ -230,9 +235,19 @@ func (g *generation) get(key []byte) (Row, bool, error) {
 	if g.closed {
 		return Row{}, false, ErrClosed
 	}
+	if g.keys.lack(key) {
+		if invariant.Enabled {
+			g.keys.check(g.db, key)
+		}
+		return Row{}, false, nil
+	}
 	raw, ok, err := g.db.Get(dataKey(key))
-	if err != nil || !ok {
-		return Row{}, false, wrapDamage(g.dir, err)
+	if err != nil {
+		return Row{}, false, asDamage(g.dir, err)
+	}
+	if !ok {
+		g.keys.missed(g.db)
+		return Row{}, false, nil
 	}
 	row, err := decodeRow(raw)
 	if err != nil {
@@ -283,6 +298,7 @@ func (g *generation) shut() bool {
 		return false
 	}
 	g.closed = true
+	g.keys.giveUp()
 	g.itersM.Lock()
 	defer g.itersM.Unlock()
 	g.onIdle = nil

@@ -21,6 +21,7 @@ func (d *disk) retire(old *generation, r retirement) {
 	d.mu.Lock()
 	d.retired[old] = r
 	d.mu.Unlock()
+	old.keys.giveUp() // it is read by iterators at most
 	if !old.retire(func() { d.discard(old); d.tell() }) {
 		d.discard(old)
 	}

@@ -73,6 +73,9 @@ type Options struct {
 	// WriteBufferBytes is the size of LevelDB's memory table, 4 MiB by default. Two may be in memory at a time, each with
 	// an index that is as large as its rows are small.
 	WriteBufferBytes int
+	// KeyFilterBytes is the memory of a filter that tells of keys that are not there, made when such keys are asked for: 1 MiB by
+	// default, which is good for a million keys and of no use, so that it goes, for more than two; fewer than 4 KiB for none.
+	KeyFilterBytes int
 	// QuarantineCount and QuarantineAge bound what is kept of quarantined generations: 2 and 7 days by default.
 	QuarantineCount int
 	QuarantineAge   time.Duration
@@ -94,13 +97,14 @@ func (o Options) withDefaults() Options {
 		o.Shared = ldb.NewShared(2<<20, 64, 2)
 	}
 	o.WriteBufferBytes = orDefault(o.WriteBufferBytes, 4<<20)
+	o.KeyFilterBytes = orDefault(o.KeyFilterBytes, 1<<20)
 	o.QuarantineCount = orDefault(o.QuarantineCount, 2)
 	o.QuarantineAge = orDefault(o.QuarantineAge, 7*24*time.Hour)
 	if o.FS == nil {
 		o.FS = ldb.OS()
 	}
 	if o.ReadOnly {
-		o.FS = ldb.ReadOnly()
+		o.FS, o.KeyFilterBytes = ldb.ReadOnly(), -1
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()

@@ -99,6 +99,7 @@ func (d *disk) makeCurrent(g *generation) error {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	g.keys.bytes = d.o.KeyFilterBytes
 	d.current, d.next, d.cause, d.stale = g, nil, "", false
 	return nil
 }
