@@ -19,36 +19,27 @@ func (b *bench) latency(ctx context.Context, t trial, r *figures.Report) error {
 	r.Warmups = 0
 	r.Setup = append(r.Setup, fmt.Sprintf("%d records/s for %v after %v", load.Rate, load.Measured, load.Warmup))
 	clients := b.committers(t.clients)
-	runs, failed := map[committer][]figures.Delay{}, map[committer]int{}
-	var errs []error
-	for round := range b.runs {
-		note := fmt.Sprintf("%d of %d", round+1, b.runs)
-		for _, c := range turned(clients, round) {
-			if failed[c] == mostFailures {
-				continue
-			}
-			took, err := b.steady(ctx, load, c)
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
-			if err != nil {
-				failed[c]++
-				fmt.Fprintf(b.log, "%-9s %-28s FAILED: %v\n", note, c, err)
-				errs = append(errs, fmt.Errorf("latency: %s: %w", c, err))
-				continue
-			}
-			d := figures.DelayOf(c.name, c.every, took)
-			fmt.Fprintf(b.log, "%-9s %-28s p50 %v  p99 %v  max %v\n", note, c,
-				d.P50.Round(time.Millisecond/10), d.P99.Round(time.Millisecond/10), d.Max.Round(time.Millisecond/10))
-			runs[c] = append(runs[c], d)
+	runs := map[committer][]figures.Delay{}
+	err := turns[committer]{clients: clients, runs: b.runs, run: func(round int, c committer) error {
+		took, err := b.steady(ctx, load, c)
+		if err != nil {
+			return err
 		}
-	}
+		d := figures.DelayOf(c.name, c.every, took)
+		fmt.Fprintf(b.log, "%-9s %-28s p50 %v  p99 %v  max %v\n", b.note(round), c,
+			d.P50.Round(time.Millisecond/10), d.P99.Round(time.Millisecond/10), d.Max.Round(time.Millisecond/10))
+		runs[c] = append(runs[c], d)
+		return nil
+	}, failed: func(round int, c committer, err error) error {
+		fmt.Fprintf(b.log, "%-9s %-28s FAILED: %v\n", b.note(round), c, err)
+		return fmt.Errorf("latency: %s: %w", c, err)
+	}}.all(ctx)
 	for _, c := range clients {
 		if len(runs[c]) > 0 {
 			r.Delays = append(r.Delays, figures.MedianDelay(runs[c]))
 		}
 	}
-	return errors.Join(errs...)
+	return err
 }
 
 // committer is a client that commits every so often, 0 for one that cannot be told to.

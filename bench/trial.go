@@ -31,8 +31,7 @@ func (b *bench) rates(ctx context.Context, s section, r *figures.Report) error {
 // mostFailures is after how many failed runs a client takes no further part in a trial.
 const mostFailures = 2
 
-// trial runs each client once a round; their order turns about, so that none has the best place. A run that fails leaves the
-// others' figures alone, and the error tells of it.
+// trial has the clients run by turns, and keeps what counts.
 func (b *bench) trial(ctx context.Context, t trial, keep func(figures.Sample)) (err error) {
 	j := t.job
 	j.Shape = t.shape
@@ -43,38 +42,58 @@ func (b *bench) trial(ctx context.Context, t trial, keep func(figures.Sample)) (
 		}
 		defer func() { err = errors.Join(err, drop()) }()
 	}
+	return turns[entrant]{clients: t.clients, warmups: b.warmups, runs: b.runs, run: func(round int, e entrant) error {
+		sample, err := b.entrant(ctx, t.work, j, e)
+		if err != nil {
+			return err
+		}
+		if round >= 0 {
+			keep(sample)
+		}
+		fmt.Fprintf(b.log, "%-9s %-22s %s\n", b.note(round), e.name, told(j, sample))
+		return nil
+	}, failed: func(round int, e entrant, err error) error {
+		fmt.Fprintf(b.log, "%-9s %-22s FAILED: %v\n", b.note(round), e.name, err)
+		return fmt.Errorf("%s: %s: %w", t.work, e.name, err)
+	}}.all(ctx)
+}
+
+// turns is what each client does once a round; their order turns about, so that none has the best place. A run that fails leaves
+// the others' figures alone, and the error tells of it.
+type turns[C comparable] struct {
+	clients       []C
+	warmups, runs int
+	run           func(round int, c C) error // rounds below 0 are warm-ups
+	failed        func(round int, c C, err error) error
+}
+
+func (t turns[C]) all(ctx context.Context) error {
 	var errs []error
-	failed := map[string]int{}
-	for round := range b.warmups + b.runs {
-		for _, e := range turned(t.clients, round-b.warmups) {
-			if failed[e.name] == mostFailures {
+	failed := map[C]int{}
+	for round := -t.warmups; round < t.runs; round++ {
+		for _, c := range turned(t.clients, round) {
+			if failed[c] == mostFailures {
 				continue
 			}
-			sample, err := b.entrant(ctx, t.work, j, e)
+			err := t.run(round, c)
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
 			if err != nil {
-				failed[e.name]++
-				fmt.Fprintf(b.log, "%-9s %-22s FAILED: %v\n", b.note(round), e.name, err)
-				errs = append(errs, fmt.Errorf("%s: %s: %w", t.work, e.name, err))
-				continue
+				failed[c]++
+				errs = append(errs, t.failed(round, c, err))
 			}
-			if round >= b.warmups {
-				keep(sample)
-			}
-			fmt.Fprintf(b.log, "%-9s %-22s %s\n", b.note(round), e.name, told(j, sample))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// note names a round.
+// note names a round; those below 0 are warm-ups.
 func (b *bench) note(round int) string {
-	if round < b.warmups {
+	if round < 0 {
 		return "warm-up"
 	}
-	return fmt.Sprintf("%d of %d", round-b.warmups+1, b.runs)
+	return fmt.Sprintf("%d of %d", round+1, b.runs)
 }
 
 // told is a run's figures in a line.
