@@ -18,6 +18,15 @@ func BenchmarkCodec(b *testing.B) {
 	b.Run("Float64", func(b *testing.B) { both(b, codec.Float64, 1234.5) })
 	b.Run("String", func(b *testing.B) { both(b, codec.String, "a name of some length") })
 	b.Run("Bytes", func(b *testing.B) { both(b, codec.Bytes, make([]byte, 100)) })
+	b.Run("RawBytes/borrow", func(b *testing.B) {
+		data := make([]byte, 100)
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := codec.RawBytes.Borrow(data); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 	b.Run("JSON", func(b *testing.B) {
 		both(b, codec.JSON[order](), order{ID: "o-1", Cents: 1999, Lines: []string{"a", "b"}})
 	})

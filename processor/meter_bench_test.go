@@ -2,25 +2,29 @@ package processor
 
 import (
 	"fmt"
+	"slices"
 	"testing"
+
+	"github.com/tarnstream/tarn/internal/benchtest"
 )
 
 // BenchmarkTask_Count is a stateful count without Kafka, in steps of as many records as an answer may bring, and as few.
 // publish is what a step costs for being counted.
 func BenchmarkTask_Count(b *testing.B) {
-	for _, records := range []int{8000, 100, 1} {
-		b.Run(fmt.Sprintf("step of %d", records), func(b *testing.B) {
-			t, in := countingTask(b, records)
+	for _, size := range []int{8000, 100, 1} {
+		b.Run(fmt.Sprintf("step of %d", size), func(b *testing.B) {
+			t, in := countingTask(b, size)
 			t.inputs = []*input{in}
-			all := in.chunk
+			records, list := slices.Clone(in.chunk.Records), in.chunk.Records
+			done := benchtest.Records(b)
 			for b.Loop() {
-				in.chunk, in.at = all, 0
+				in.at, in.chunk.Records = 0, append(list[:0], records...)
 				if _, err := t.step(b.Context()); err != nil {
 					b.Fatal(err)
 				}
 				t.publish()
 			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*records), "ns/record")
+			done(b.N * len(records))
 		})
 	}
 	b.Run("publish", func(b *testing.B) {

@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/tarnstream/tarn/internal/benchtest"
 	"github.com/tarnstream/tarn/state"
 )
 
@@ -287,4 +288,22 @@ func FuzzFetchAnswer(f *testing.F) {
 			t.Fatalf("parts of %d bytes in an answer of %d", size, len(data))
 		}
 	})
+}
+
+// BenchmarkUnfold makes records of a part of an answer: 100 batches of 500 records of 110 bytes, checksums included.
+func BenchmarkUnfold(b *testing.B) {
+	const batches, size = 100, 500
+	records := slices.Repeat([]kmsg.Record{{Key: []byte("0123456789"), Value: make([]byte, 100)}}, size)
+	p := new(part)
+	for i := range int64(batches) {
+		p.log = append(p.log, encodeBatch(kmsg.RecordBatch{FirstOffset: i * size}, records...)...)
+	}
+	u := new(unfolder)
+	done := benchtest.Records(b)
+	for b.Loop() {
+		c := u.chunk(p, 0)
+		require.Len(b, c.records.Records, batches*size)
+		u.lists.put(c.records.Records)
+	}
+	done(batches * size * b.N)
 }
