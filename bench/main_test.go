@@ -98,8 +98,10 @@ func TestBench(t *testing.T) {
 	nothingLeft(t, b)
 
 	shown = benched(t, 0, []string{"map"}, flags, []string{"-targets", "-out", out})
-	require.Contains(t, shown, "the figures of count are those of ")
-	require.NotContains(t, shown, "the figures of restart")
+	var counted figures.Report
+	read(t, filepath.Join(out, "count.json"), &counted)
+	require.Contains(t, shown, "; count is of another run: "+counted.When())
+	require.NotContains(t, shown, "restart is of")
 	var again []figures.Verdict
 	read(t, filepath.Join(out, "targets.json"), &again)
 	require.Equal(t, verdicts, again, "what was not measured now is there still")

@@ -53,6 +53,9 @@ func (b *bench) held(ctx context.Context, j workload.Job) (figures.Held, error) 
 	if err != nil {
 		return figures.Held{}, err
 	}
+	if bound := out.InUse.Bound; out.Most > bound {
+		return figures.Held{}, fmt.Errorf("bench: %s with an option of %d MiB: %d bytes were in use, the bound is %d", j.Work, j.Memory>>20, out.Most, bound)
+	}
 	fmt.Fprintf(b.log, "option %d MiB, %s: %.1f s, at most %d MiB in use, the process grew by %d MiB\n", j.Memory>>20, j.Work, out.Seconds,
 		out.Most>>20, (out.Peak-out.Idle)>>20)
 	return figures.Held{Work: j.Work, Option: j.Memory, InUse: out.Most, Parts: out.InUse, Idle: out.Idle, Peak: out.Peak, Seconds: out.Seconds}, nil

@@ -82,8 +82,7 @@ func restorers() []entrant {
 }
 
 func restarters() []entrant {
-	return append(entrants(workload.Tarn, workload.TarnAtLeastOnce, workload.Goka, workload.Streams),
-		entrant{name: shortSession, client: workload.Streams, session: 6 * time.Second})
+	return append(growers(), entrant{name: shortSession, client: workload.Streams, session: 6 * time.Second})
 }
 
 // lookers read a table.

@@ -44,8 +44,8 @@ func (b *bench) all(ctx context.Context) error {
 		}
 		errs = append(errs, err, b.show(r))
 	}
-	kept, err := b.kept()
-	errs = append(errs, err, b.judge(append(summaries, kept...)))
+	kept, from, err := b.kept()
+	errs = append(errs, err, b.judge(append(summaries, kept...), from))
 	if b.out != "" {
 		fmt.Fprintf(b.log, "\nJSON, Markdown and plots are in %s\n", b.out)
 	}
@@ -54,7 +54,7 @@ func (b *bench) all(ctx context.Context) error {
 
 // section measures one.
 func (b *bench) section(ctx context.Context, s section) (figures.Report, error) {
-	r := figures.Report{Section: s.name, Kind: s.kind, About: s.about, Setup: s.setup(), Size: s.size, Began: time.Now(), Machine: processors(), Commit: commit(), Load: loadNow(), Runs: b.runs, Warmups: b.warmups}
+	r := figures.Report{Section: s.name, Kind: s.kind, About: s.about, Setup: s.setup(), Size: s.size, Began: time.Now(), Machine: processors(), Commit: b.commit, Load: loadNow(), Runs: b.runs, Warmups: b.warmups}
 	fmt.Fprintf(b.log, "\n== %s: %s\n", s.name, s.about)
 	var err error
 	switch s.name {
@@ -83,10 +83,10 @@ func (b *bench) show(r figures.Report) error {
 	return b.insert(r.Section, r.Markdown)
 }
 
-// kept are the figures of sections with targets that were not measured now, as the folder has them.
-func (b *bench) kept() (all []figures.Summary, err error) {
+// kept are the figures of sections with targets that were not measured now, as the folder has them, and where each is from.
+func (b *bench) kept() (all []figures.Summary, from []string, err error) {
 	if !b.targets || b.out == "" {
-		return nil, nil
+		return nil, nil, nil
 	}
 	for _, name := range targetSections() {
 		if slices.ContainsFunc(b.sections, func(s section) bool { return s.name == name }) {
@@ -97,20 +97,22 @@ func (b *bench) kept() (all []figures.Summary, err error) {
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", b.out, err)
+			return nil, nil, fmt.Errorf("%s: %w", b.out, err)
 		}
-		fmt.Fprintf(b.log, "\nthe figures of %s are those of %s\n", name, r.Began.Format("2 January 2006 15:04"))
+		from = append(from, fmt.Sprintf("%s is of another run: %s", name, r.When()))
 		all = append(all, r.Summaries...)
 	}
-	return all, nil
+	return all, from, nil
 }
 
-// judge shows how the figures stand to those to reach, and fails for those that flags ask for.
-func (b *bench) judge(all []figures.Summary) error {
+// judge shows how the figures stand to those to reach, and where those are from that were not measured now, and fails for those that
+// flags ask for.
+func (b *bench) judge(all []figures.Summary, from []string) error {
 	if b.targets {
 		verdicts := figures.Judge(all, targets())
-		fmt.Fprintf(b.log, "\nfigures to reach\n%s\n%s\n", figures.TargetTable(verdicts, figures.Terminal), figures.Tally(verdicts))
-		text := fmt.Sprintf("%s: %s.\n\n%s\n", time.Now().Format("2 January 2006"), figures.Tally(verdicts), figures.TargetTable(verdicts, figures.Markdown))
+		tally := strings.Join(append([]string{figures.Tally(verdicts)}, from...), "; ")
+		fmt.Fprintf(b.log, "\nfigures to reach\n%s\n%s\n", figures.TargetTable(verdicts, figures.Terminal), tally)
+		text := fmt.Sprintf("%s: %s.\n\n%s\n", time.Now().Format("2 January 2006"), tally, figures.TargetTable(verdicts, figures.Markdown))
 		if err := b.write(targetsPlace, verdicts, text); err != nil {
 			return err
 		}

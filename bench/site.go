@@ -23,12 +23,13 @@ type bench struct {
 	dir    string
 	client *kafka.Client
 	self   []string // the command that does a job
+	commit string   // of tarn, as it was when all began
 	groups int
 }
 
 // with runs what is to be measured beside a broker, in a folder that goes with it.
 func (c config) with(ctx context.Context, out io.Writer, run func(*bench) error) (err error) {
-	b := &bench{config: c, log: out}
+	b := &bench{config: c, log: out, commit: commit()}
 	if b.self, err = self(); err != nil {
 		return err
 	}
@@ -73,7 +74,7 @@ func (b *bench) startBroker(ctx context.Context) (stop func() error, err error) 
 	}
 	cluster, err := realkafka.Start(ctx, realkafka.Options{Fast: true})
 	if err != nil {
-		return nil, fmt.Errorf("%w; -embedded needs neither, -brokers takes a Kafka of yours", err)
+		return nil, fmt.Errorf("%w; -embedded needs neither where -clients names none of Kafka Streams', -brokers takes a Kafka of yours", err)
 	}
 	b.brokers = cluster.Addrs()
 	return cluster.Close, nil
@@ -85,7 +86,8 @@ func (b *bench) brokerText() string {
 	case b.own && b.embedded:
 		return "tarn dev, in memory, in a process of its own"
 	case b.own:
-		return "Apache Kafka " + realkafka.Newest + ", one, on this machine, Java options of its start script, its files in the temporary folder, replication 1"
+		return "Apache Kafka " + realkafka.Newest + ", one, on this machine, Java options of its start script, its files in the temporary folder, replication 1, " +
+			"group.initial.rebalance.delay.ms 0, four partitions of each internal topic; else what matters here is at its default"
 	}
 	return fmt.Sprint(b.brokers)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/tarnstream/tarn/bench/figures"
 	"github.com/tarnstream/tarn/bench/workload"
@@ -43,6 +44,9 @@ func (b *bench) trial(ctx context.Context, t trial, keep func(figures.Sample)) (
 		defer func() { err = errors.Join(err, drop()) }()
 	}
 	return turns[entrant]{clients: t.clients, warmups: b.warmups, runs: b.runs, run: func(round int, e entrant) error {
+		if j.Work == workload.Restart {
+			j.Time = b.trafficOf(round)
+		}
 		sample, err := b.entrant(ctx, t.work, j, e)
 		if err != nil {
 			return err
@@ -86,6 +90,13 @@ func (t turns[C]) all(ctx context.Context) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// trafficOf is for how long a restart's first process has records. It ends in each round at another place between two of tarn's
+// flushes, which come every five seconds: what it leaves to be read again is no round's luck.
+func (b *bench) trafficOf(round int) time.Duration {
+	const least, flushes = 5 * time.Second, 5 * time.Second
+	return least + flushes*time.Duration(max(round, 0))/time.Duration(b.runs)
 }
 
 // note names a round; those below 0 are warm-ups.

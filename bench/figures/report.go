@@ -67,17 +67,22 @@ func (r Report) Table(form Form) string {
 // Markdown is the report for a document, its plot in a folder. The folder is as the document names it, "" for its own.
 func (r Report) Markdown(folder string) string {
 	var b strings.Builder
-	place := r.Machine
-	if r.Commit != "" {
-		place += ", tarn at " + r.Commit
-	}
-	fmt.Fprintf(&b, "%s on %s; %s; load average %s when it began.\n", r.Began.Format("2 January 2006"), place, r.runs(), r.Load)
+	fmt.Fprintf(&b, "%s; %s; load average %s when it began.\n", r.When(), r.runs(), r.Load)
 	fmt.Fprintf(&b, "%s: %s.\n", strings.ToUpper(r.About[:1])+r.About[1:], strings.Join(r.Setup, "; "))
 	fmt.Fprintf(&b, "\n%s\n", r.Table(Markdown))
 	if r.plots() {
 		fmt.Fprintf(&b, "\n![%s](%s)\n", r.About, filepath.ToSlash(filepath.Join(folder, r.Section+".png")))
 	}
 	return b.String()
+}
+
+// When says when, where and of which tarn the figures are.
+func (r Report) When() string {
+	text := r.Began.Format("2 January 2006") + " on " + r.Machine
+	if r.Commit != "" {
+		text += ", tarn at " + r.Commit
+	}
+	return text
 }
 
 func (r Report) runs() string {

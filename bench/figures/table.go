@@ -64,7 +64,9 @@ func RateTable(all []Summary, unit Unit, size func(float64) string, form Form) s
 		columns = append(columns, column{title: "warm", cell: func(s Summary) string { return thousands(s.Warm) }})
 	}
 	columns = append(columns, ratios(all, rateRatio)...)
-	columns = append(columns, column{title: "CPU s per 1 M", cell: func(s Summary) string { return fmt.Sprintf("%.2f", s.CPU) }})
+	if unit == Records { // a look for rows has its rebuild in the same process
+		columns = append(columns, column{title: "CPU s per 1 M", cell: func(s Summary) string { return fmt.Sprintf("%.2f", s.CPU) }})
+	}
 	return render(all, append(columns, memory()...), form)
 }
 

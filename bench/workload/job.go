@@ -57,8 +57,6 @@ type Job struct {
 	CommitInterval time.Duration
 	// SessionTimeout is an option of Kafka Streams: how long its group waits for a process that was killed. 0 is the default, 45 s.
 	SessionTimeout time.Duration
-	// Threads is an option of Kafka Streams, 0 for StreamsThreads.
-	Threads int
 	// Time is how long a Lookup goes on at least, and how long a Restart's first process has traffic; 0 for 3 and 5 s.
 	Time time.Duration
 	// Kill has a Restart follow a SIGKILL under traffic, not a clean stop.

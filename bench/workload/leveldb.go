@@ -13,7 +13,7 @@ import (
 )
 
 // LevelDBSettings says how the plain restore is set up. With larger write buffers it took more processor time.
-const LevelDBSettings = "Broker.Fetch as above; a goleveldb for each partition with default options, one batch (not synced) for each batch of records that was fetched"
+const LevelDBSettings = "Broker.Fetch as sarama's: a connection for each partition, 4 MiB asked for at a time; a goleveldb for each partition with default options, one batch (not synced) for each batch of records that was fetched"
 
 // levelDBRestore writes what it fetches as it comes, into a LevelDB for each partition. It checks nothing and keeps no position.
 func levelDBRestore(ctx context.Context, j Job) (out Outcome, err error) {

@@ -6,19 +6,18 @@ import (
 	"encoding/binary"
 	"fmt"
 	"os/exec"
+	"runtime"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/tarnstream/tarn/bench/streams"
 )
 
-// StreamsThreads is num.stream.threads where a job does not say: one for each core of the machine in docs/benchmarks.md.
-const StreamsThreads = 2
-
 // StreamsSettings says how Kafka Streams is set up. Its commit interval is tarn's: with its own for at-least-once, 30 s, no effect
-// would be in Kafka sooner than that.
-const StreamsSettings = "exactly_once_v2; streams-at-least-once: at_least_once; streams-uncached: at_least_once, streams-exactly-once-uncached: exactly_once_v2, both with statestore.cache.max.bytes 0 (else 10 MiB, its default); " +
-	"groupByKey().count() in RocksDB, a restore and lookups with a GlobalKTable (least processor time; fetch.max.wait.ms 50, since it waits so long for each partition); commit.interval.ms 100 as tarn's (its own at least once is 30 s), or what the latency's table says, num.stream.threads 2, replication.factor 1, " +
+// would be in Kafka sooner than that. It has a thread for each core.
+var StreamsSettings = "exactly_once_v2; streams-at-least-once: at_least_once; streams-uncached: at_least_once, streams-exactly-once-uncached: exactly_once_v2, both with statestore.cache.max.bytes 0 (else 10 MiB, its default); " +
+	"groupByKey().count() in RocksDB, a restore and lookups with a GlobalKTable (least processor time; fetch.max.wait.ms 50, since it waits so long for each partition); commit.interval.ms 100 as tarn's (its own at least once is 30 s), or what the latency's table says, num.stream.threads " + strconv.Itoa(runtime.NumCPU()) + ", replication.factor 1, " +
 	"auto.offset.reset earliest, leaves the group on a clean stop, no static membership; else defaults; Java's default heap and collector"
 
 // isStreams tells who runs in Java.
@@ -35,7 +34,7 @@ func streamsCommand(ctx context.Context, j Job) (*exec.Cmd, error) {
 	args := map[string]any{
 		"work": j.Work, "group": j.Group, "brokers": strings.Join(j.Brokers, ","), "topic": j.Topic, "output": OutputOf(j.Group), "dir": j.Dir,
 		"records": j.Records, "guarantee": "at_least_once", "cache": j.Client != StreamsUncached && j.Client != StreamsExactlyUncached,
-		"threads": cmp.Or(j.Threads, StreamsThreads), "keys": j.Shape.Keys, "readers": max(1, j.Readers), "lookupTime": cmp.Or(j.Time, lookupTime).Milliseconds(), "began": time.Now().UnixMicro(),
+		"threads": runtime.NumCPU(), "keys": j.Shape.Keys, "readers": max(1, j.Readers), "lookupTime": cmp.Or(j.Time, lookupTime).Milliseconds(), "began": time.Now().UnixMicro(),
 		"commit": cmp.Or(j.CommitInterval, 100*time.Millisecond).Milliseconds(),
 	}
 	if j.Client == Streams || j.Client == StreamsExactlyUncached {
