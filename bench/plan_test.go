@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -97,4 +98,17 @@ func TestTurned(t *testing.T) {
 	require.Equal(t, clients, turned(clients, 0))
 	require.Equal(t, entrants("b", "c", "a"), turned(clients, 1))
 	require.Empty(t, turned[entrant](nil, 1))
+}
+
+// A restart's first process ends at places that lie evenly between two flushes.
+func TestTrafficOf(t *testing.T) {
+	of := func(runs int) (all []time.Duration) {
+		b := &bench{config: config{runs: runs}}
+		for round := -1; round < runs; round++ {
+			all = append(all, b.trafficOf(round))
+		}
+		return all
+	}
+	require.Equal(t, []time.Duration{5 * time.Second, 5 * time.Second, 6 * time.Second, 7 * time.Second, 8 * time.Second, 9 * time.Second}, of(5))
+	require.Equal(t, []time.Duration{7500 * time.Millisecond, 7500 * time.Millisecond}, of(1))
 }

@@ -87,7 +87,7 @@ func (b *bench) brokerText() string {
 		return "tarn dev, in memory, in a process of its own"
 	case b.own:
 		return "Apache Kafka " + realkafka.Newest + ", one, on this machine, Java options of its start script, its files in the temporary folder, replication 1, " +
-			"group.initial.rebalance.delay.ms 0, four partitions of each internal topic; else what matters here is at its default"
+			"group.initial.rebalance.delay.ms 0, four partitions of each internal topic, log.cleaner.backoff.ms 500, log.retention.check.interval.ms and log.segment.delete.delay.ms 1000"
 	}
 	return fmt.Sprint(b.brokers)
 }

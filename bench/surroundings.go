@@ -39,7 +39,7 @@ func surroundings(broker string) surrounding {
 type setting struct{ client, text string }
 
 func settings() []setting {
-	return []setting{{workload.Tarn, workload.TarnSettings}, {workload.Goka, workload.GokaSettings}, {workload.Streams, workload.StreamsSettings},
+	return []setting{{workload.Tarn, workload.TarnSettings}, {workload.Goka, workload.GokaSettings}, {workload.Streams, workload.StreamsSettings()},
 		{workload.Sarama, workload.SaramaSettings}, {workload.LevelDB, workload.LevelDBSettings}}
 }
 

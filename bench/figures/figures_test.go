@@ -71,6 +71,7 @@ func TestRateTable(t *testing.T) {
 | count | tarn | 3 | 500 k | 250 k to 1000 k | 10.00 | 1.50 | 51 | 41 |
 | count | goka | 3 | 50 k | 25 k to 100 k | 1.00 | 15.00 | 100 | 90 |
 | fetch | fetch | 1 | 500 k | 500 k to 500 k |  | 0.40 | ? | ? |`, "\n"+figures.RateTable(all, figures.Records, nil, figures.Markdown))
+	require.NotContains(t, figures.RateTable(all, figures.Lookups, nil, figures.Markdown), "CPU", "that of the rebuild before them is in it")
 	lines := strings.Split(figures.RateTable(all, figures.Records, nil, figures.Terminal), "\n")
 	require.Len(t, lines, 7)
 	for _, line := range lines {

@@ -138,14 +138,17 @@ func (c *slowConn) Write(b []byte) (written int, err error) {
 	return written, err
 }
 
-// watch looks at what is in use until it is told to end.
+// watch looks at what is in use until it is told to end. Its parts are told one after the other, and what moves from one to another
+// meanwhile may be counted twice: so two looks in a row have to show the most.
 func watch(ctx context.Context, stats func() observe.Stats, out *Outcome) (end func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	stop, _ := start(ctx, func(ctx context.Context) error {
 		every := time.NewTicker(watchEvery)
 		defer every.Stop()
-		for {
-			out.see(stats().Memory)
+		for before := int64(0); ; {
+			m := stats().Memory
+			out.see(m)
+			out.Most, before = max(out.Most, min(before, m.InUse())), m.InUse()
 			select {
 			case <-every.C:
 			case <-ctx.Done():
@@ -159,7 +162,6 @@ func watch(ctx context.Context, stats func() observe.Stats, out *Outcome) (end f
 const watchEvery = 5 * time.Millisecond
 
 func (o *Outcome) see(m observe.MemoryStats) {
-	o.Most = max(o.Most, m.InUse())
 	u := &o.InUse
 	u.Bound, u.Fixed, u.Stores, u.Blocks = m.Bound, max(u.Fixed, m.Fixed), max(u.Stores, m.Stores), max(u.Blocks, m.Blocks)
 	u.Rows, u.Layers, u.Rebuilds = max(u.Rows, m.Rows), max(u.Layers, m.Layers), max(u.Rebuilds, m.Rebuilds)

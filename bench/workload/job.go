@@ -87,7 +87,7 @@ type Outcome struct {
 	Restored int64
 	// Idle is the process's peak memory before the work, Peak after it, in bytes; 0 where the system does not tell.
 	Idle, Peak int64
-	// InUse is the most of what tarn said was in use of its memory, and of each part of it.
+	// InUse is the most of each part of its memory that tarn said was in use, Most of all of them at a time.
 	InUse observe.MemoryStats
 	Most  int64
 }

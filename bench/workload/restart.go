@@ -71,6 +71,9 @@ func (b *bounce) replace(ctx context.Context, first *counter) (second *counter, 
 	if err := b.end(first); err != nil {
 		return nil, err
 	}
+	if b.job.Profile != "" {
+		b.job.Profile += "-again"
+	}
 	if second, err = b.start(ctx); err != nil {
 		return nil, err
 	}

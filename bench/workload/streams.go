@@ -14,11 +14,13 @@ import (
 	"github.com/tarnstream/tarn/bench/streams"
 )
 
-// StreamsSettings says how Kafka Streams is set up. Its commit interval is tarn's: with its own for at-least-once, 30 s, no effect
-// would be in Kafka sooner than that. It has a thread for each core.
-var StreamsSettings = "exactly_once_v2; streams-at-least-once: at_least_once; streams-uncached: at_least_once, streams-exactly-once-uncached: exactly_once_v2, both with statestore.cache.max.bytes 0 (else 10 MiB, its default); " +
-	"groupByKey().count() in RocksDB, a restore and lookups with a GlobalKTable (least processor time; fetch.max.wait.ms 50, since it waits so long for each partition); commit.interval.ms 100 as tarn's (its own at least once is 30 s), or what the latency's table says, num.stream.threads " + strconv.Itoa(runtime.NumCPU()) + ", replication.factor 1, " +
-	"auto.offset.reset earliest, leaves the group on a clean stop, no static membership; else defaults; Java's default heap and collector"
+// StreamsSettings says how Kafka Streams is set up, with a thread for each core. Its commit interval is tarn's: with its own for
+// at-least-once, 30 s, no effect would be in Kafka sooner than that.
+func StreamsSettings() string {
+	return "exactly_once_v2; streams-at-least-once: at_least_once; streams-uncached: at_least_once, streams-exactly-once-uncached: exactly_once_v2, both with statestore.cache.max.bytes 0 (else 10 MiB, its default); " +
+		"groupByKey().count() in RocksDB, a restore and lookups with a GlobalKTable (least processor time; fetch.max.wait.ms 50, since it waits so long for each partition); commit.interval.ms 100 as tarn's (its own at least once is 30 s), or what the latency's table says, num.stream.threads " + strconv.Itoa(runtime.NumCPU()) + ", replication.factor 1, " +
+		"auto.offset.reset earliest, leaves the group on a clean stop, no static membership; else defaults; Java's default heap and collector"
+}
 
 // isStreams tells who runs in Java.
 func isStreams(client string) bool {
