@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -56,9 +57,20 @@ func (p panel) bars(all []Summary) (*plot.Plot, error) {
 		ends.add(i, p, s)
 	}
 	c.NominalY(names...)
-	c.X.Min = 0
+	c.X.Min, c.X.Tick.Marker = 0, plot.TickerFunc(even)
 	c.X.Max *= 1.15 // room for the figures
 	return c, p.annotate(c, ends, texts)
+}
+
+// even are the marks of an axis from 0 on, as gonum places them, with plain numbers.
+func even(low, high float64) []plot.Tick {
+	ticks := plot.DefaultTicks{}.Ticks(low, high)
+	for i := range ticks {
+		if !ticks[i].IsMinor() {
+			ticks[i].Label = strconv.FormatFloat(ticks[i].Value, 'f', -1, 64)
+		}
+	}
+	return ticks
 }
 
 // annotate writes each bar's figure beside it, and its spread.

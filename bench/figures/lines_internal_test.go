@@ -13,3 +13,13 @@ func TestSteps(t *testing.T) {
 	}
 	require.Equal(t, []string{"0.5", "1", "2", "5", "10", "20", "50", "100"}, labels)
 }
+
+func TestEven(t *testing.T) {
+	var labels []string
+	for _, tick := range even(0, 52_000) {
+		if !tick.IsMinor() {
+			labels = append(labels, tick.Label)
+		}
+	}
+	require.Equal(t, []string{"0", "25000", "50000"}, labels)
+}

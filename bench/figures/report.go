@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -116,7 +117,8 @@ func (r Report) plot(path string) error {
 	case Grows:
 		return PlotGrowth(r.Summaries, GrowthOf(r.Size), path)
 	}
-	return PlotRates(r.Summaries, Records, path)
+	// What is read and thrown away would be by far the longest bar.
+	return PlotRates(slices.DeleteFunc(slices.Clone(r.Summaries), func(s Summary) bool { return s.Work != r.Summaries[0].Work }), Records, path)
 }
 
 // Write puts SECTION.json, SECTION.md and, where there is one, SECTION.png into a folder.
