@@ -24,13 +24,13 @@ func memoryPanel() panel {
 }
 
 func ratePanels(unit Unit) []panel {
-	rate := panel{title: "thousand " + string(unit) + " a second, slowest to fastest", format: "%.0f",
+	panels := []panel{{title: "thousand " + string(unit) + " a second, slowest to fastest", format: "%.0f",
 		value:  func(s Summary) float64 { return s.Rate / 1000 },
-		spread: func(s Summary) (low, high float64) { return s.Slowest / 1000, s.Fastest / 1000 }}
-	if unit == Lookups { // whose process has had a rebuild before them
-		return []panel{rate, memoryPanel()}
+		spread: func(s Summary) (low, high float64) { return s.Slowest / 1000, s.Fastest / 1000 }}}
+	if unit.alone() {
+		panels = append(panels, panel{title: "CPU seconds for a million " + string(unit), format: "%.2f", value: func(s Summary) float64 { return s.CPU }})
 	}
-	return []panel{rate, {title: "CPU seconds for a million " + string(unit), format: "%.2f", value: func(s Summary) float64 { return s.CPU }}, memoryPanel()}
+	return append(panels, memoryPanel())
 }
 
 func timePanels() []panel {

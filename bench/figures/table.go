@@ -56,6 +56,9 @@ const (
 	Lookups Unit = "lookups"
 )
 
+// alone tells that a process's time went into what is counted: before lookups it has rebuilt its table.
+func (u Unit) alone() bool { return u != Lookups }
+
 // RateTable shows how fast each client was, and how many times as fast as its peers. size writes X, nil where there is none.
 func RateTable(all []Summary, unit Unit, size func(float64) string, form Form) string {
 	columns := append(names(size), column{title: string(unit) + "/s", cell: func(s Summary) string { return thousands(s.Rate) }},
@@ -64,7 +67,7 @@ func RateTable(all []Summary, unit Unit, size func(float64) string, form Form) s
 		columns = append(columns, column{title: "warm", cell: func(s Summary) string { return thousands(s.Warm) }})
 	}
 	columns = append(columns, ratios(all, rateRatio)...)
-	if unit == Records { // a look for rows has its rebuild in the same process
+	if unit.alone() {
 		columns = append(columns, column{title: "CPU s per 1 M", cell: func(s Summary) string { return fmt.Sprintf("%.2f", s.CPU) }})
 	}
 	return render(all, append(columns, memory()...), form)
